@@ -1,0 +1,122 @@
+//! The one domain error. It knows no HTTP status: `api` translates it, in one place.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One mistake in something a user sent: where it is and what would be right.
+///
+/// `line` and `column` count from 1, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The form field or file that holds the mistake, or the path of the key inside it.
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), line: None, column: None, message: message.into() }
+    }
+
+    #[must_use]
+    pub fn at(mut self, line: u32, column: u32) -> Self {
+        self.line = Some(line);
+        self.column = Some(column);
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(column) = self.column {
+            write!(f, ":{column}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the caller named does not exist, or no longer does.
+    #[error("{0}")]
+    NotFound(String),
+    /// What the caller sent cannot be used; the problems say where and why.
+    #[error("{description}")]
+    Invalid { description: String, problems: Vec<Problem> },
+    /// What the caller asks for contradicts what there is.
+    #[error("{0}")]
+    Conflict(String),
+    /// Possible, but not now.
+    #[error("{0}")]
+    Busy(String),
+    #[error("{0}")]
+    TooLarge(String),
+    /// A part that Crane needs (engine, registry, store, ...) does not answer as it should.
+    #[error("{what}: {reason}")]
+    Unavailable { what: &'static str, reason: String },
+    /// The work itself was done and failed: a build step, a container that does not start.
+    #[error("{description}")]
+    Failed { description: String, problems: Vec<Problem> },
+    /// A fault of Crane's own. The chain goes to the log, never to the caller.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    pub fn invalid(description: impl Into<String>) -> Self {
+        Self::Invalid { description: description.into(), problems: Vec::new() }
+    }
+
+    /// One problem, which is also the description.
+    pub fn problem(problem: Problem) -> Self {
+        Self::Invalid { description: problem.to_string(), problems: vec![problem] }
+    }
+
+    pub fn failed(description: impl Into<String>) -> Self {
+        Self::Failed { description: description.into(), problems: Vec::new() }
+    }
+
+    pub fn unavailable(what: &'static str, reason: impl fmt::Display) -> Self {
+        Self::Unavailable { what, reason: reason.to_string() }
+    }
+
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The problems that go with this error, if it has any.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Invalid { problems, .. } | Self::Failed { problems, .. } => problems,
+            _ => &[],
+        }
+    }
+}
+
+/// The words of an error and of all its causes, in one line.
+///
+/// Libraries such as hyper put what matters ("connection refused") into the last cause.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words.push_str(": ");
+            words.push_str(&text);
+        }
+        cause = error.source();
+    }
+    words
+}
