@@ -1,0 +1,81 @@
+//! What reading a file yields besides its values: problems, and what has to be compared once the
+//! whole file is known.
+
+use super::{item::Item, keys::Keys, model::Port, tree::Mark};
+use crate::error::Problem;
+
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    problems: Vec<Problem>,
+    /// Names that a service uses and something else has to define.
+    pub(super) references: Vec<Reference>,
+    /// Ports of the host that services take, and where the file says so.
+    pub(super) published: Vec<(Port, Place)>,
+    /// Names that services give to their containers.
+    pub(super) container_names: Vec<(String, Place)>,
+    /// How many ports the file has named, published or not.
+    pub(super) ports: usize,
+}
+
+/// A place in the file that a later problem may be about.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) path: String,
+    pub(super) mark: Mark,
+}
+
+#[derive(Debug)]
+pub(super) struct Reference {
+    pub(super) kind: Kind,
+    /// The service that refers.
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Service,
+    Network,
+    Volume,
+}
+
+impl Place {
+    pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
+        self.mark.problem(&self.path, message)
+    }
+}
+
+impl Notes {
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// The value, or its default after its problem is noted: reading goes on either way, so that
+    /// one answer has all problems of the file.
+    pub(super) fn take<T: Default>(&mut self, result: Result<T, Problem>) -> T {
+        result.unwrap_or_else(|problem| {
+            self.problem(problem);
+            T::default()
+        })
+    }
+
+    pub(super) fn check(&mut self, result: Result<(), Problem>) {
+        self.problems.extend(result.err());
+    }
+
+    /// Says of a key that it is not handled.
+    pub(super) fn refuse(&mut self, keys: &Keys, item: &Item<'_>) {
+        self.problems.extend(keys.refuse(item));
+    }
+
+    /// All problems, in the order of the file.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        self.problems
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
