@@ -3,6 +3,11 @@
 //! The bodies of requests are the Engine API's own types, re-exported from here as [`api`], so
 //! that what `deploy` decides is exactly what the engine receives.
 
+mod containers;
+mod images;
+mod networks;
+mod volumes;
+
 use std::{path::PathBuf, sync::Arc};
 
 use bollard::Docker;
@@ -11,6 +16,7 @@ use crate::error::{Error, Result, chain};
 
 /// The Engine API's own data types (`ContainerCreateBody`, `HostConfig`, ...).
 pub use bollard::models as api;
+pub use images::Login;
 
 /// A call that transfers no image and waits for no container is answered within this time, or the
 /// engine is taken for gone.
@@ -68,9 +74,17 @@ impl Engine {
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
+
+    #[expect(clippy::unused_async, reason = "until the engine branch is merged")]
+    async fn docker(&self) -> Result<&Docker> {
+        Ok(&self.docker)
+    }
 }
 
 /// What went wrong with the engine itself; calls that know more (404, 409) look before this.
 fn failure(error: &bollard::errors::Error) -> Error {
-    Error::unavailable("engine", chain(error))
+    match error {
+        bollard::errors::Error::DockerResponseServerError { message, .. } => Error::failed(message),
+        error => Error::unavailable("engine", chain(error)),
+    }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     keys::suggestion,
     model::{Composition, Port},
-    networks,
     notes::{Kind, Notes, Place, Reference},
 };
 
 pub(super) fn check(composition: &Composition, notes: &mut Notes) {
     references(composition, notes);
     cycles(composition, notes);
+    links(composition, notes);
     host_ports(notes);
     container_names(notes);
 }
@@ -19,31 +19,38 @@ pub(super) fn check(composition: &Composition, notes: &mut Notes) {
 fn references(composition: &Composition, notes: &mut Notes) {
     let mut problems = Vec::new();
     for Reference { kind, to, place, .. } in &notes.references {
-        let (what, names): (_, Vec<&str>) = match kind {
-            Kind::Service => ("service", composition.services.keys().map(String::as_str).collect()),
-            Kind::Network => ("network", composition.networks.keys().map(String::as_str).collect()),
-            Kind::Volume => ("volume", composition.volumes.keys().map(String::as_str).collect()),
+        let (what, is_defined) = match kind {
+            Kind::Service | Kind::Link => ("service", composition.services.contains_key(to)),
+            Kind::Network => ("network", composition.networks.contains_key(to)),
+            Kind::Volume => ("volume", composition.volumes.contains_key(to)),
         };
-        let implied = *kind == Kind::Network && to == networks::DEFAULT;
-        if to.is_empty() || implied || names.contains(&to.as_str()) {
-            continue;
+        // What has no name was refused where it was read.
+        if !is_defined && !to.is_empty() {
+            problems.push((*kind, what, to.clone(), place.clone()));
         }
-        let hint = match suggestion(to, names.into_iter()) {
-            hint if hint.is_empty() && *kind != Kind::Service => {
-                format!("; define it under `{what}s` at the top level")
-            }
-            hint => hint,
-        };
-        problems.push(place.problem(format!("the {what} '{to}' is not defined{hint}")));
     }
-    problems.into_iter().for_each(|problem| notes.problem(problem));
+    for (kind, what, to, place) in problems {
+        if notes.is_full() {
+            return;
+        }
+        let hint = match kind {
+            Kind::Service | Kind::Link => suggestion(&to, composition.services.keys()),
+            Kind::Network => suggestion(&to, composition.networks.keys()),
+            Kind::Volume => suggestion(&to, composition.volumes.keys()),
+        };
+        let hint = match hint.is_empty() && what != "service" {
+            true => format!("; define it under `{what}s` at the top level"),
+            false => hint,
+        };
+        notes.problem(place.problem(format!("the {what} '{to}' is not defined{hint}")));
+    }
 }
 
 /// Services that wait for each other would never start.
 fn cycles(composition: &Composition, notes: &mut Notes) {
     let mut edges: BTreeMap<&str, Vec<(&str, &Place)>> = BTreeMap::new();
     for Reference { kind, from, to, place } in &notes.references {
-        if *kind == Kind::Service && composition.services.contains_key(to) {
+        if matches!(kind, Kind::Service | Kind::Link) && composition.services.contains_key(to) {
             edges.entry(from).or_default().push((to, place));
         }
     }
@@ -79,6 +86,21 @@ fn cycles(composition: &Composition, notes: &mut Notes) {
                     on_path.insert(to);
                 }
             }
+        }
+    }
+    problems.into_iter().for_each(|problem| notes.problem(problem));
+}
+
+/// An alias is a name in the DNS of a network, so both services have to be on one.
+fn links(composition: &Composition, notes: &mut Notes) {
+    let mut problems = Vec::new();
+    for Reference { kind, from, to, place } in &notes.references {
+        let services = (composition.services.get(from), composition.services.get(to));
+        let (Some(from), Some(linked)) = services else { continue };
+        if *kind == Kind::Link
+            && !from.networks.keys().any(|network| linked.networks.contains_key(network))
+        {
+            problems.push(place.problem(format!("this service shares no network with '{to}'")));
         }
     }
     problems.into_iter().for_each(|problem| notes.problem(problem));

@@ -1,7 +1,7 @@
 //! The keys of the Compose Specification, to tell what Crane does not handle yet from what nobody
 //! knows (compose-spec.json of compose-go, 2025).
 
-use super::item::Item;
+use super::{item::Item, names::NAME_MAX};
 use crate::error::Problem;
 
 /// The keys that one kind of mapping may have.
@@ -39,14 +39,18 @@ impl Keys {
 }
 
 /// `; did you mean 'ports'?` where something comes near enough, else nothing.
-pub(super) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn suggestion<T: AsRef<str>>(name: &str, known: impl Iterator<Item = T>) -> String {
+    // Names are short; comparing takes time with the square of their length.
+    if name.len() > NAME_MAX {
+        return String::new();
+    }
     // Two slips at most, and fewer than a third of the word: "tty" is not a slip of "pid".
     let limit = 2.min(name.chars().count().div_ceil(3));
     known
-        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .map(|candidate| (strsim::osa_distance(name, candidate.as_ref()), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| format!("; did you mean '{candidate}'?"))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| format!("; did you mean '{}'?", candidate.as_ref()))
         .unwrap_or_default()
 }
 

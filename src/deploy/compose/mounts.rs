@@ -1,5 +1,7 @@
 //! `volumes` of a service, in both syntaxes.
 
+use std::collections::BTreeSet;
+
 use super::{
     item::Item,
     keys,
@@ -15,10 +17,11 @@ const BIND_MOUNT: &str = "is a path of the engine's host, and Crane does not mou
 /// The volumes that `service` mounts.
 pub(super) fn mounts(service: &str, item: &Item<'_>, notes: &mut Notes) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
+    let mut targets = BTreeSet::new();
     for item in notes.take(item.items()) {
         let read = if item.is_mapping() { long(&item, notes) } else { short(&item) };
         let Some(mount) = notes.take(read.map(Some)) else { continue };
-        if mounts.iter().any(|other| other.target == mount.target) {
+        if !targets.insert(mount.target.clone()) {
             notes.problem(item.problem(format!("'{}' is mounted twice", mount.target)));
         }
         if let Some(volume) = &mount.volume {

@@ -4,7 +4,7 @@ use super::item::Item;
 use crate::error::Problem;
 
 /// A DNS label has 63 characters (RFC 1035, 2.3.4), and services find each other by DNS.
-const NAME_MAX: usize = 63;
+pub(super) const NAME_MAX: usize = 63;
 
 /// A key that names a service, network or volume: `[a-zA-Z0-9._-]+` in the Compose Specification.
 /// Names on the engine are made from it, so it begins as those have to.

@@ -4,6 +4,10 @@
 use super::{item::Item, keys::Keys, model::Port, tree::Mark};
 use crate::error::Problem;
 
+/// Nobody mends more in one go; the answer stays small, and a file of nothing but mistakes costs
+/// no more than another one.
+const PROBLEMS_MAX: usize = 100;
+
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     problems: Vec<Problem>,
@@ -36,6 +40,8 @@ pub(super) struct Reference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Service,
+    /// A service again, under a name of its own.
+    Link,
     Network,
     Volume,
 }
@@ -48,7 +54,14 @@ impl Place {
 
 impl Notes {
     pub(super) fn problem(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        if !self.is_full() {
+            self.problems.push(problem);
+        }
+    }
+
+    /// No more problems are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     /// The value, or its default after its problem is noted: reading goes on either way, so that
@@ -61,15 +74,19 @@ impl Notes {
     }
 
     pub(super) fn check(&mut self, result: Result<(), Problem>) {
-        self.problems.extend(result.err());
+        if let Err(problem) = result {
+            self.problem(problem);
+        }
     }
 
     /// Says of a key that it is not handled.
     pub(super) fn refuse(&mut self, keys: &Keys, item: &Item<'_>) {
-        self.problems.extend(keys.refuse(item));
+        if !self.is_full() {
+            self.problems.extend(keys.refuse(item));
+        }
     }
 
-    /// All problems, in the order of the file.
+    /// The problems, in the order of the file.
     pub(super) fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| (problem.line, problem.column));
         self.problems

@@ -84,7 +84,7 @@ fn links(service: &str, item: &Item<'_>, notes: &mut Notes) -> Vec<Link> {
         if let Err(rule) = names::check(alias) {
             notes.problem(item.problem(format!("'{alias}' cannot be an alias: {rule}")));
         }
-        notes.references.push(reference_to(service, to, &item));
+        notes.references.push(reference(Kind::Link, service, to, &item));
         links.push(Link { service: to.to_owned(), alias: alias.to_owned() });
     }
     links
@@ -94,7 +94,7 @@ fn depends_on(name: &str, item: &Item<'_>, service: &mut Service, notes: &mut No
     if item.is_sequence() {
         for item in notes.take(item.items()) {
             let to = notes.take(item.word());
-            notes.references.push(reference_to(name, &to, &item));
+            notes.references.push(reference(Kind::Service, name, &to, &item));
             service.depends_on.insert(to, Condition::Started);
         }
         return;
@@ -111,7 +111,7 @@ fn depends_on(name: &str, item: &Item<'_>, service: &mut Service, notes: &mut No
             notes.problem(entry.key_problem("a dependency in the long form needs a `condition`"));
         }
         let condition = condition.flatten().unwrap_or(Condition::Started);
-        notes.references.push(reference_to(name, entry.key, &entry));
+        notes.references.push(reference(Kind::Service, name, entry.key, &entry));
         service.depends_on.insert(entry.key.to_owned(), condition);
     }
 }
@@ -128,8 +128,8 @@ fn read_condition(item: &Item<'_>) -> Result<Condition, Problem> {
     }
 }
 
-fn reference_to(from: &str, to: &str, item: &Item<'_>) -> Reference {
-    Reference { kind: Kind::Service, from: from.to_owned(), to: to.to_owned(), place: item.place() }
+fn reference(kind: Kind, from: &str, to: &str, item: &Item<'_>) -> Reference {
+    Reference { kind, from: from.to_owned(), to: to.to_owned(), place: item.place() }
 }
 
 fn restart(item: &Item<'_>) -> Result<Restart, Problem> {

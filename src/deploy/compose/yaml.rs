@@ -51,7 +51,8 @@ pub(super) fn parse(file_name: &str, text: &str, notes: &mut Notes) -> Option<No
     }
     let root = builder.root.filter(|root| !root.is_null());
     if root.is_none() {
-        notes.problem(Problem::new(file_name, "the file is empty; it has to name services"));
+        let begin = Mark { line: 1, column: 1 };
+        notes.problem(begin.problem(file_name, "the file is empty; it has to name services"));
     }
     root
 }
@@ -88,6 +89,8 @@ enum Collection {
 #[derive(Default)]
 struct Mapping {
     entries: Vec<Entry>,
+    /// The keys of the entries, and the lines they are in.
+    lines: HashMap<String, u32>,
     merges: Vec<Node>,
     /// The key whose value comes next.
     key: Option<Key>,
@@ -197,7 +200,8 @@ impl Builder<'_> {
 
     /// What a mapping has after its merge keys: its own entries first, then those of the merged
     /// mappings, the earlier ones before the later (<https://yaml.org/type/merge.html>).
-    fn merge(&mut self, Mapping { mut entries, merges, .. }: Mapping) -> Vec<Entry> {
+    fn merge(&mut self, mapping: Mapping) -> Vec<Entry> {
+        let Mapping { mut entries, mut lines, merges, .. } = mapping;
         let mut sources = Vec::new();
         for node in merges {
             match node.value {
@@ -212,7 +216,8 @@ impl Builder<'_> {
                 continue;
             };
             for entry in merged {
-                if !entries.iter().any(|own| own.key == entry.key) {
+                if !lines.contains_key(&entry.key) {
+                    lines.insert(entry.key.clone(), entry.mark.line);
                     entries.push(entry);
                 }
             }
@@ -278,11 +283,11 @@ impl Mapping {
                 }
             },
             Some(Key::Text(key, mark)) => {
-                if let Some(first) = self.entries.iter().find(|entry| entry.key == key) {
-                    let line = first.mark.line;
+                if let Some(line) = self.lines.get(&key) {
                     let message = format!("'{key}' is given twice, first in line {line}");
                     return Some(Fault { key, mark, message });
                 }
+                self.lines.insert(key.clone(), mark.line);
                 self.entries.push(Entry { key, mark, node });
             }
             Some(Key::Merge) => self.merges.push(node),
