@@ -28,16 +28,16 @@ pub(in crate::deploy) async fn remove_labelled(
     volumes: bool,
     log: &Log,
 ) -> Result<()> {
-    let mut left = Vec::new();
-    for look in 0.. {
-        let containers = Present::labelled(engine, label).await?.containers;
-        if containers.is_empty() && look > 0 {
+    let (mut left, mut late) = (Vec::new(), false);
+    loop {
+        let containers = engine.containers_labelled(label).await?;
+        let last_look = containers.is_empty() && late;
+        let containers = containers.into_iter().map(Container::from).collect();
+        left.extend(remove_containers(engine, containers, log).await);
+        if last_look || !left.is_empty() {
             break;
         }
-        left = remove_containers(engine, containers, log).await;
-        if !left.is_empty() {
-            break;
-        }
+        late = true;
         sleep(LATE).await;
     }
     let mut present = Present::labelled(engine, label).await?;
