@@ -21,6 +21,13 @@ class { 'apache':
   service_manage => false,
 }
 
+# What the init script would make at each start.
+file { ['/run/apache2', '/run/lock/apache2']:
+  ensure  => directory,
+  owner   => 'www-data',
+  require => Class['apache'],
+}
+
 include apache::mod::cgi
 include apache::mod::env
 
