@@ -31,9 +31,11 @@
 //! 13. A file over 400 lines says in its header why it is one file.
 
 pub mod build;
+pub mod config;
 pub mod deploy;
 pub mod engine;
 pub mod error;
 pub mod model;
 pub mod puppet;
 pub mod registry;
+pub mod store;

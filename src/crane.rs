@@ -1,0 +1,89 @@
+//! The parts of a running Crane, opened once and shared.
+
+use std::{path::Path, sync::Arc};
+
+use secrecy::SecretString;
+use tokio::fs;
+
+use crate::{
+    config::Config,
+    engine,
+    error::{Error, Result},
+    jobs::{Jobs, Limits, Parts, records::endpoint},
+    puppet,
+    registry::{Credentials, Registry},
+    store::{self, Store},
+};
+
+/// Key of the record that holds this Crane's id.
+const INSTANCE: &str = "crane:instance";
+
+pub struct Crane {
+    /// The work, and through `jobs.parts` the store, the engine and the registry.
+    pub jobs: Arc<Jobs>,
+    /// Bearer token that callers show; `None`: nobody has to.
+    pub api_token: Option<SecretString>,
+}
+
+impl Crane {
+    /// Opens the store, which must answer; the engine and the registry may be down for now.
+    pub async fn open(config: &Config) -> Result<Arc<Self>> {
+        let data_dir = prepare(&config.data_dir).await?;
+        let store = store::open(&config.store, &data_dir).await?;
+        let registry = config.registry.as_ref().map(|registry| {
+            let credentials = registry.username.clone().zip(registry.password.clone());
+            let credentials =
+                credentials.map(|(username, password)| Credentials { username, password });
+            Registry::open(&registry.location, credentials, registry.ca.as_deref())
+        });
+        let parts = Parts {
+            instance: instance(&*store).await?,
+            store,
+            engine: engine::connect(&endpoint(&config.engine, config.client_certs.as_deref()))?,
+            registry: registry.transpose()?,
+            puppet: puppet::Settings {
+                cache: data_dir.join("cache"),
+                forge: config.forge.clone(),
+                time_limit: config.install_limit,
+            },
+            data_dir,
+            client_certs: config.client_certs.clone(),
+            base_provider: config.base_provider.clone(),
+        };
+        let limits = Limits {
+            installs: config.parallel_installs,
+            builds: config.parallel_builds,
+            deployments: config.parallel_deployments,
+        };
+        let jobs = Jobs::new(parts, limits);
+        Ok(Arc::new(Self { jobs, api_token: config.api_token.clone() }))
+    }
+}
+
+/// The data directory, absolute, and readable by nobody else: it holds what users sent.
+async fn prepare(data_dir: &Path) -> Result<std::path::PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let unusable = |error: std::io::Error| {
+        Error::unavailable(
+            "store",
+            format!(
+                "the data directory {}: {error}; set CRANE_DATA_DIR to one that can be written",
+                data_dir.display()
+            ),
+        )
+    };
+    fs::create_dir_all(data_dir.join("contexts")).await.map_err(unusable)?;
+    let private = std::fs::Permissions::from_mode(0o700);
+    fs::set_permissions(data_dir, private).await.map_err(unusable)?;
+    fs::canonicalize(data_dir).await.map_err(unusable)
+}
+
+/// The id on the labels of what this Crane makes. All processes on one store have the same.
+async fn instance(store: &dyn Store) -> Result<String> {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    store.put_if_absent(INSTANCE, id.into_bytes()).await?;
+    match store.get(INSTANCE).await? {
+        Some(entry) => String::from_utf8(entry.value).map_err(Error::internal),
+        None => Err(Error::internal("the store lost the id of this Crane")),
+    }
+}

@@ -1,0 +1,121 @@
+//! Clusters: engines that compositions run on.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Jobs, Parts, records,
+    records::{Cluster, Kind, Record, Resource, Status},
+    token,
+};
+use crate::{
+    engine::{self, Engine},
+    error::{Error, Problem, Result},
+};
+
+/// An engine that has not answered by then is not there, as far as the caller can wait.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+
+pub fn resource(token: &str) -> Resource {
+    Resource::new(Kind::Cluster, token)
+}
+
+/// Registers one machine with an engine, and begins to see whether it answers.
+pub async fn create(
+    jobs: &Arc<Jobs>,
+    endpoint: &str,
+    api_version: Option<String>,
+) -> Result<Record<Cluster>> {
+    let certs = jobs.parts.client_certs.as_deref();
+    // Only for what it says of the endpoint.
+    engine::connect(&records::endpoint(endpoint, certs)).map_err(|error| {
+        Error::problem(Problem::new("endpoint", error.to_string()))
+    })?;
+    if let Some(version) = &api_version
+        && !is_version(version)
+    {
+        return Err(Error::problem(Problem::new(
+            "apiVersion",
+            "an Engine API version is two numbers such as 1.41",
+        )));
+    }
+    let token = token::generate("CL")?;
+    let resource = resource(&token);
+    let detail = Cluster { token, endpoint: endpoint.to_owned(), api_version };
+    let record = Record::new(Status::Joining, "asking the engine", detail);
+    jobs.begin(resource, record, Vec::new()).await
+}
+
+fn is_version(text: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('.').is_some_and(|(major, minor)| number(major) && number(minor))
+}
+
+/// A cluster, its engine asked now: what answers is `ready`, what does not is `error`.
+pub async fn get(parts: &Parts, token: &str) -> Result<Record<Cluster>> {
+    let resource = resource(token);
+    let mut record: Record<Cluster> = records::find(&*parts.store, &resource).await?;
+    if record.status == Status::Removing {
+        return Ok(record);
+    }
+    let (status, description) = match ask(parts, &record.detail.endpoint).await {
+        Ok(description) => (Status::Ready, description),
+        Err(error) => (Status::Error, error.to_string()),
+    };
+    if (record.status, &record.description) != (status, &description) {
+        let change = |record: &mut Record<Cluster>| {
+            if record.status != Status::Removing {
+                record.status = status;
+                record.description.clone_from(&description);
+            }
+        };
+        record = parts
+            .store
+            .update(&resource.key(), change)
+            .await?
+            .ok_or_else(|| resource.not_found())?;
+    }
+    Ok(record)
+}
+
+pub async fn list(parts: &Parts) -> Result<Vec<Record<Cluster>>> {
+    records::all(&*parts.store, Kind::Cluster).await
+}
+
+/// What the cluster's engine says of itself.
+pub async fn info(parts: &Parts, token: &str) -> Result<serde_json::Value> {
+    let engine = engine(parts, Some(token)).await?;
+    within_limit(engine.info()).await
+}
+
+/// What the engine at an endpoint says of itself.
+pub async fn endpoint_info(parts: &Parts, endpoint: &str) -> Result<serde_json::Value> {
+    let endpoint = records::endpoint(endpoint, parts.client_certs.as_deref());
+    let engine = engine::connect(&endpoint)
+        .map_err(|error| Error::problem(Problem::new("endpoint", error.to_string())))?;
+    within_limit(engine.info()).await
+}
+
+/// The engine of a cluster; none: the one that builds.
+pub(super) async fn engine(parts: &Parts, cluster: Option<&str>) -> Result<Engine> {
+    let Some(token) = cluster else { return Ok(parts.engine.clone()) };
+    let record: Record<Cluster> = records::find(&*parts.store, &resource(token)).await?;
+    engine::connect(&records::endpoint(&record.detail.endpoint, parts.client_certs.as_deref()))
+}
+
+pub(super) async fn join(parts: &Parts, token: &str) -> Result<String> {
+    let record: Record<Cluster> = records::find(&*parts.store, &resource(token)).await?;
+    ask(parts, &record.detail.endpoint).await
+}
+
+async fn ask(parts: &Parts, endpoint: &str) -> Result<String> {
+    let engine = engine::connect(&records::endpoint(endpoint, parts.client_certs.as_deref()))?;
+    within_limit(engine.check()).await?;
+    Ok("the engine answers".into())
+}
+
+pub(super) async fn within_limit<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(CHECK_LIMIT, call).await.unwrap_or_else(|_| {
+        let seconds = CHECK_LIMIT.as_secs();
+        Err(Error::unavailable("engine", format!("no answer within {seconds} s")))
+    })
+}

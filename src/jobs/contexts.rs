@@ -1,0 +1,87 @@
+//! Contexts: the modules of a Puppetfile, installed, for images to be built from.
+
+use std::sync::Arc;
+
+use super::{
+    Jobs, Parts, records,
+    records::{Context, Kind, Record, Resource, Status},
+    token,
+};
+use crate::{
+    build::Upload,
+    error::{Error, Result},
+    model::{Log, Name},
+    puppet,
+};
+
+/// Group of contexts that name none.
+pub const DEFAULT_GROUP: &str = "default";
+
+/// The field of the form, and of the stored file.
+const PUPPETFILE: &str = "puppetfile";
+
+pub fn resource(token: &str) -> Resource {
+    Resource::new(Kind::Context, token)
+}
+
+/// Checks the Puppetfile, stores the context, and begins to install. Without a Puppetfile the
+/// context is finished at once.
+pub async fn create(
+    jobs: &Arc<Jobs>,
+    group: Name,
+    puppetfile: Option<Upload>,
+) -> Result<Record<Context>> {
+    if let Some(file) = &puppetfile {
+        let parsed = puppet::check(&file.content)?;
+        puppet::check_with_r10k(&jobs.parts.puppet, &parsed).await?;
+    }
+    let token = token::generate("CT")?;
+    let resource = resource(&token);
+    let context = Context { token, group, modules: Vec::new() };
+    let record = match &puppetfile {
+        Some(_) => {
+            Record::new(Status::Building, "installing the modules of the Puppetfile", context)
+        }
+        None => Record::new(Status::Finished, "an empty context", context),
+    };
+    let files = puppetfile.map(|file| (PUPPETFILE, file)).into_iter().collect();
+    jobs.begin(resource, record, files).await
+}
+
+pub async fn get(parts: &Parts, token: &str) -> Result<Record<Context>> {
+    records::find(&*parts.store, &resource(token)).await
+}
+
+pub async fn list(parts: &Parts) -> Result<Vec<Record<Context>>> {
+    records::all(&*parts.store, Kind::Context).await
+}
+
+/// Tokens of the images that are built from a context.
+pub async fn images(parts: &Parts, token: &str) -> Result<Vec<String>> {
+    let prefix = super::images::resource(&super::images::token(token, "")).key();
+    let images: Vec<Record<records::Image>> = parts.store.read_all(&prefix).await?;
+    Ok(images.into_iter().map(|image| image.detail.token).collect())
+}
+
+pub(super) async fn install(parts: &Parts, token: &str, log: &Log) -> Result<String> {
+    let store = &*parts.store;
+    let resource = resource(token);
+    let Some(file) = records::file(store, &resource, PUPPETFILE).await? else {
+        return Err(Error::internal(format!("{resource} has lost its Puppetfile")));
+    };
+    let puppetfile = puppet::check(&file.content)?;
+    let dir = parts.context_dir(token);
+    let installed = puppet::install(&parts.puppet, &puppetfile, &dir, log).await?;
+    let modules: Vec<_> =
+        installed.into_iter().map(|module| (module.name, module.version)).collect();
+    let description = match modules.len() {
+        1 => "1 module is installed".to_owned(),
+        count => format!("{count} modules are installed"),
+    };
+    store
+        .update(&resource.key(), |record: &mut Record<Context>| {
+            record.detail.modules.clone_from(&modules);
+        })
+        .await?;
+    Ok(description)
+}

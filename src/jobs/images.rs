@@ -1,0 +1,223 @@
+//! Images: a context's modules and a manifest applied, or a Dockerfile built, and pushed.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Jobs, Parts, bases, contexts, records,
+    records::{Image, Kind, Pushed, Record, Resource, Status},
+};
+use crate::{
+    build::{self, Built, Source, Upload},
+    error::{Error, Problem, Result},
+    model::{Log, Name},
+};
+
+const DOCKERFILE: &str = "dockerfile";
+const MANIFEST: &str = "puppetmanifest";
+
+/// What an image is to be made from, as posted.
+#[derive(Debug, Default)]
+pub struct Recipe {
+    pub base: Option<String>,
+    pub dockerfile: Option<Upload>,
+    pub manifest: Option<Upload>,
+}
+
+pub fn resource(token: &str) -> Resource {
+    Resource::new(Kind::Image, token)
+}
+
+/// The token of an image, as in CloudOpting-Crane 0.5.
+pub(super) fn token(context: &str, name: &str) -> String {
+    format!("{context}-IM{name}")
+}
+
+/// Checks what was posted, stores the image, and begins to build once the context (none: a new,
+/// empty one) is finished.
+pub async fn create(
+    jobs: &Arc<Jobs>,
+    context: Option<&str>,
+    name: Name,
+    recipe: Recipe,
+) -> Result<Record<Image>> {
+    let parts = &jobs.parts;
+    let base = match &recipe.base {
+        Some(base) => Some(find_base(parts, base).await?),
+        None => None,
+    };
+    check(&source(base.clone(), recipe.dockerfile.clone(), recipe.manifest.clone())?)?;
+    let context = match context {
+        Some(token) => contexts::get(parts, token).await?,
+        None => {
+            let group = Name::parse("group", contexts::DEFAULT_GROUP)?;
+            contexts::create(jobs, group, None).await?
+        }
+    };
+    if matches!(context.status, Status::Error | Status::Removing) {
+        return Err(Error::Conflict(format!(
+            "the context '{}' cannot be built from: {}",
+            context.detail.token, context.description
+        )));
+    }
+    let token = token(&context.detail.token, name.as_str());
+    let resource = resource(&token);
+    if parts.store.get(&resource.key()).await?.is_some() {
+        return Err(Error::Conflict(format!(
+            "the context has an image '{name}' already; DELETE '{token}' first to build it anew"
+        )));
+    }
+    let tag = format!("{}/{name}", context.detail.group);
+    let detail =
+        Image { token, context: context.detail.token, image_name: name, tag, base, pushed: None };
+    let description = match context.status {
+        Status::Building => "waiting for the context",
+        _ => "building the image",
+    };
+    let record = Record::new(Status::Building, description, detail);
+    let files = [(DOCKERFILE, recipe.dockerfile), (MANIFEST, recipe.manifest)];
+    let files = files.into_iter().filter_map(|(field, file)| Some((field, file?))).collect();
+    jobs.begin(resource, record, files).await
+}
+
+pub async fn get(parts: &Parts, token: &str) -> Result<Record<Image>> {
+    records::find(&*parts.store, &resource(token)).await
+}
+
+pub async fn list(parts: &Parts) -> Result<Vec<Record<Image>>> {
+    records::all(&*parts.store, Kind::Image).await
+}
+
+/// One of the three forms, or what is missing.
+fn source(
+    base: Option<String>,
+    dockerfile: Option<Upload>,
+    manifest: Option<Upload>,
+) -> Result<Source> {
+    let refuse = |field: &str, message: &str| Err(Error::problem(Problem::new(field, message)));
+    match (base, dockerfile, manifest) {
+        (Some(_), Some(_), _) => {
+            refuse("dockerfile", "an image is made from a base or from a Dockerfile, not from both")
+        }
+        (Some(base), None, Some(manifest)) => Ok(Source::Base { base, manifest }),
+        (Some(_), None, None) => {
+            refuse("puppetmanifest", "missing: with a base, the manifest says what to make of it")
+        }
+        (None, Some(dockerfile), manifest) => {
+            Ok(Source::Dockerfile { dockerfile: dockerfile.content, manifest })
+        }
+        (None, None, Some(_)) => {
+            refuse("base", "missing: the manifest needs a base, or a Dockerfile that applies it")
+        }
+        (None, None, None) => refuse(
+            "dockerfile",
+            "missing: give a base and a manifest, a Dockerfile and a manifest, or a Dockerfile",
+        ),
+    }
+}
+
+pub(super) fn check(source: &Source) -> Result<()> {
+    let problems = build::check(source);
+    match problems.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Invalid { description: first.to_string(), problems }),
+    }
+}
+
+/// The repository path of a base: one that Crane built, by its name with or without the
+/// provider, or any repository that Crane's registry has.
+async fn find_base(parts: &Parts, base: &str) -> Result<String> {
+    let name = Name::parse("base", base)?;
+    let provider = format!("{}/", parts.base_provider);
+    let short = name.as_str().strip_prefix(&provider).unwrap_or(name.as_str());
+    match bases::get(parts, short).await {
+        Ok(record) if record.status == Status::Finished => return Ok(record.detail.tag),
+        Ok(record) => {
+            return Err(Error::Conflict(format!(
+                "the base '{short}' cannot be built on: {}",
+                record.description
+            )));
+        }
+        Err(Error::NotFound(_)) => {}
+        Err(error) => return Err(error),
+    }
+    if let Some(registry) = &parts.registry
+        && registry.digest(name.as_str(), "latest").await?.is_some()
+    {
+        return Ok(name.as_str().to_owned());
+    }
+    let finished = bases::list(parts).await?.into_iter().map(|base| base.detail.name.to_string());
+    let known: Vec<_> = finished.collect();
+    Err(Error::problem(Problem::new(
+        "base",
+        format!(
+            "there is no base '{name}', and Crane's registry has no repository of that name; \
+             bases: {}",
+            if known.is_empty() { "none yet".to_owned() } else { known.join(", ") }
+        ),
+    )))
+}
+
+/// Repository paths that Crane built: where a Dockerfile or a compose file names one of these, it
+/// means the image in Crane's registry.
+pub(super) async fn known(parts: &Parts) -> Result<BTreeSet<String>> {
+    let bases = bases::list(parts).await?.into_iter();
+    let images = list(parts).await?.into_iter();
+    let bases = bases.filter(|base| base.status == Status::Finished).map(|base| base.detail.tag);
+    let images =
+        images.filter(|image| image.status == Status::Finished).map(|image| image.detail.tag);
+    Ok(bases.chain(images).collect())
+}
+
+pub(super) fn pushed(built: Built) -> Option<Pushed> {
+    Some(Pushed { reference: built.reference?, digest: built.digest? })
+}
+
+pub(super) fn describe(pushed: Option<&Pushed>) -> String {
+    match pushed {
+        Some(pushed) => format!("built and pushed as {}", pushed.reference),
+        None => "built; pushing is switched off".into(),
+    }
+}
+
+pub(super) async fn wait_for_context(jobs: &Jobs, token: &str) -> Result<()> {
+    let context = get(&jobs.parts, token).await?.detail.context;
+    jobs.wait(&contexts::resource(&context)).await;
+    let record = contexts::get(&jobs.parts, &context).await?;
+    match record.status {
+        Status::Finished => Ok(()),
+        _ => Err(Error::failed(format!("the context '{context}': {}", record.description))),
+    }
+}
+
+pub(super) async fn build(parts: &Parts, token: &str, log: &Log) -> Result<String> {
+    let store = &*parts.store;
+    let resource = resource(token);
+    let image = get(parts, token).await?.detail;
+    store
+        .update(&resource.key(), |record: &mut Record<Image>| {
+            "building the image".clone_into(&mut record.description);
+        })
+        .await?;
+    let request = build::Request {
+        root: Some(parts.context_dir(&image.context)),
+        name: image.image_name,
+        tag: image.tag,
+        source: source(
+            image.base,
+            records::file(store, &resource, DOCKERFILE).await?,
+            records::file(store, &resource, MANIFEST).await?,
+        )?,
+        known: known(parts).await?,
+        labels: parts.labels(&resource),
+        context_token: Some(image.context),
+    };
+    let built = build::image(&parts.engine, parts.registry.as_ref(), &request, log).await?;
+    let pushed = pushed(built);
+    let description = describe(pushed.as_ref());
+    store
+        .update(&resource.key(), |record: &mut Record<Image>| {
+            record.detail.pushed.clone_from(&pushed);
+        })
+        .await?;
+    Ok(description)
+}

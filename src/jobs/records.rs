@@ -1,0 +1,249 @@
+//! What the store holds for each resource, and under which key.
+//!
+//! | key | value |
+//! |---|---|
+//! | `<kind>:<id>` | [`Record`] of the resource |
+//! | `file:<kind>:<id>:<field>` | [`Upload`] as it was posted |
+//! | `log:<kind>:<id>:<number>` | a part of its log, see `log.rs` |
+//!
+//! Neither tokens nor names contain a colon, so no key is a prefix of another resource's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    build::Upload,
+    engine,
+    error::{Error, Problem, Result},
+    model::Name,
+    store::Store,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Context,
+    Base,
+    Image,
+    Cluster,
+    Composition,
+}
+
+impl Kind {
+    /// In the order in which what is left of them is taken up after a restart: images wait for
+    /// their contexts, so those come first.
+    pub const ALL: [Self; 5] =
+        [Self::Context, Self::Base, Self::Image, Self::Cluster, Self::Composition];
+
+    pub fn prefix(self) -> String {
+        format!("{self}:")
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Context => "context",
+            Self::Base => "base",
+            Self::Image => "image",
+            Self::Cluster => "cluster",
+            Self::Composition => "composition",
+        })
+    }
+}
+
+/// Names one resource; prints as its key in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Resource {
+    pub kind: Kind,
+    /// The token; for a base its name.
+    pub id: String,
+}
+
+impl Resource {
+    pub fn new(kind: Kind, id: impl Into<String>) -> Self {
+        Self { kind, id: id.into() }
+    }
+
+    pub fn key(&self) -> String {
+        self.to_string()
+    }
+
+    pub fn not_found(&self) -> Error {
+        Error::NotFound(format!("there is no {} '{}'", self.kind, self.id.escape_debug()))
+    }
+
+    fn file_prefix(&self) -> String {
+        format!("file:{self}:")
+    }
+
+    pub(super) fn log_prefix(&self) -> String {
+        format!("log:{self}:")
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.id)
+    }
+}
+
+/// States of all kinds of resources; which kind knows which is in the API contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Building,
+    Joining,
+    Providing,
+    Finished,
+    Ready,
+    Error,
+    Removing,
+}
+
+impl Status {
+    /// Work is under way, or was when the process ended.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Self::Building | Self::Joining | Self::Providing | Self::Removing)
+    }
+}
+
+/// What is the same for every kind, around what is not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record<T> {
+    pub status: Status,
+    /// One sentence for people: what is going on, or why it failed.
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created: OffsetDateTime,
+    pub detail: T,
+}
+
+impl<T> Record<T> {
+    pub fn new(status: Status, description: impl Into<String>, detail: T) -> Self {
+        Self {
+            status,
+            description: description.into(),
+            problems: Vec::new(),
+            created: OffsetDateTime::now_utc(),
+            detail,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Context {
+    pub token: String,
+    pub group: Name,
+    /// Modules that the Puppetfile brought: name, and version where the module states one.
+    #[serde(default)]
+    pub modules: Vec<(String, Option<String>)>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Base {
+    pub name: Name,
+    /// Repository path, `<provider>/<name>`.
+    pub tag: String,
+    #[serde(default)]
+    pub pushed: Option<Pushed>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Image {
+    pub token: String,
+    pub context: String,
+    pub image_name: Name,
+    /// Repository path, `<group>/<imageName>`.
+    pub tag: String,
+    /// Repository path of the base image, when Crane writes the Dockerfile.
+    pub base: Option<String>,
+    #[serde(default)]
+    pub pushed: Option<Pushed>,
+}
+
+/// Where an image went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    pub reference: String,
+    pub digest: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cluster {
+    pub token: String,
+    pub endpoint: String,
+    pub api_version: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Composition {
+    pub token: String,
+    /// `None`: the engine that builds.
+    pub cluster: Option<String>,
+    /// What a removal under way does with the volumes; kept so that a restart finishes it so.
+    #[serde(default)]
+    pub remove_volumes: bool,
+}
+
+/// Reads a resource that must be there.
+pub(super) async fn find<T: serde::de::DeserializeOwned>(
+    store: &dyn Store,
+    resource: &Resource,
+) -> Result<Record<T>> {
+    match store.read(&resource.key()).await? {
+        Some(stored) => Ok(stored.value),
+        None => Err(resource.not_found()),
+    }
+}
+
+/// Every resource of a kind, oldest first.
+pub(super) async fn all<T: serde::de::DeserializeOwned>(
+    store: &dyn Store,
+    kind: Kind,
+) -> Result<Vec<Record<T>>> {
+    let mut records: Vec<Record<T>> = store.read_all(&kind.prefix()).await?;
+    records.sort_by_key(|record| record.created);
+    Ok(records)
+}
+
+/// Stores what was posted. Twice is as once: a job that is started again reads the same.
+pub(super) async fn keep_file(
+    store: &dyn Store,
+    resource: &Resource,
+    field: &str,
+    file: &Upload,
+) -> Result<()> {
+    store.create(&format!("{}{field}", resource.file_prefix()), file).await
+}
+
+pub(super) async fn file(
+    store: &dyn Store,
+    resource: &Resource,
+    field: &str,
+) -> Result<Option<Upload>> {
+    Ok(store.read(&format!("{}{field}", resource.file_prefix())).await?.map(|file| file.value))
+}
+
+/// Forgets a resource: its log and files first, so that a removal which is cut short can be
+/// taken up again from the record.
+pub(super) async fn forget(store: &dyn Store, resource: &Resource) -> Result<()> {
+    store.delete_all(&resource.log_prefix()).await?;
+    store.delete_all(&resource.file_prefix()).await?;
+    store.delete(&resource.key()).await?;
+    Ok(())
+}
+
+/// How the engine behind a cluster (or none: the local one) is reached.
+pub(super) fn endpoint(url: &str, client_certs: Option<&std::path::Path>) -> engine::Endpoint {
+    let tls = client_certs.map(|directory| engine::ClientCertificate {
+        cert: directory.join("cert.pem"),
+        key: directory.join("key.pem"),
+        ca: directory.join("ca.pem"),
+    });
+    engine::Endpoint { url: url.to_owned(), tls }
+}
