@@ -19,6 +19,8 @@ class { 'apache':
   # CGI scripts need the process model without threads (apache::mod::cgi).
   mpm_module     => 'prefork',
   service_manage => false,
+  # The container's own output, so that `docker logs` shows it.
+  error_log      => '/dev/stderr',
 }
 
 # What the init script would make at each start.
@@ -34,7 +36,7 @@ include apache::mod::env
 apache::vhost { 'visits':
   port            => 80,
   docroot         => '/srv/visits',
-  # The container's own output, so that `docker logs` shows them.
+  # The same for this host's own logs.
   access_log_pipe => '|/bin/cat',
   error_log_file  => '/dev/stderr',
   directories     => [
