@@ -30,6 +30,7 @@
 //!     file, with `--` before what the user supplied.
 //! 13. A file over 400 lines says in its header why it is one file.
 
+pub mod api;
 pub mod build;
 pub mod config;
 pub mod deploy;

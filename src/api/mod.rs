@@ -1,0 +1,3 @@
+//! HTTP: routes, forms, errors, Swagger UI.
+
+pub mod ui;
