@@ -68,10 +68,10 @@ const FILES: [File; 6] = [
     },
 ];
 
-/// Adds the page and its files to `route`. They are the same for everyone and hold nothing
-/// secret, so they need no authorization: the page is where a user enters the API's token.
-pub fn mount(route: Route) -> Route {
-    FILES.into_iter().fold(route, |route, file| route.at(file.path, get(Asset::new(file))))
+/// The page and its files. They are the same for everyone and hold nothing secret, so they need
+/// no authorization: the page is where a user enters the API's token.
+pub fn routes() -> Route {
+    FILES.into_iter().fold(Route::new(), |route, file| route.at(file.path, get(Asset::new(file))))
 }
 
 struct Asset {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     async fn ask(path: &str, headers: &[(&'static str, &str)]) -> TestResponse {
-        let client = TestClient::new(mount(Route::new()));
+        let client = TestClient::new(Route::new().nest("/", routes()));
         let request = client.get(path);
         headers
             .iter()
