@@ -18,7 +18,7 @@ mod views;
 use std::{sync::Arc, time::Duration};
 
 use poem::{
-    Endpoint, EndpointExt, Response, Route, Server, get, listener::TcpAcceptor,
+    Endpoint, EndpointExt, Response, Server, get, listener::TcpAcceptor,
     middleware::CatchPanic,
 };
 use poem_openapi::{OpenApi, OpenApiService};
@@ -62,9 +62,8 @@ fn operations() -> OpenApiService<impl OpenApi + 'static, ()> {
 pub fn app(crane: &Crane) -> impl Endpoint<Output = Response> + 'static {
     let document = document();
     let methods = Arc::new(methods::Methods::of(&document));
-    let pages = Route::new()
-        .at("/openapi.json", get(pages::document).data(pages::Document(document.to_string())))
-        .nest("/", ui::routes());
+    let pages = ui::routes()
+        .at("/openapi.json", get(pages::document).data(pages::Document(document.to_string())));
     let routes = pages::Pages { pages, operations: operations().data(Arc::clone(&crane.jobs)) };
     frame::Frame {
         inner: routes.with(CatchPanic::new()).map_to_response(),
