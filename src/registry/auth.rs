@@ -1,7 +1,10 @@
 //! What a registry asks for before it lets a request through, and the answer to it.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Scheme};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri, header,
+    uri::{Authority, Scheme},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -154,7 +157,7 @@ async fn token(
 /// registry itself, which is only spoken to in plain HTTP on this machine.
 fn is_trustworthy(server: &Uri, host: &str, scheme: &Scheme) -> bool {
     let same_host =
-        host.parse::<http::uri::Authority>().ok().as_ref().map(|host| host.host()) == server.host();
+        host.parse::<Authority>().is_ok_and(|registry| Some(registry.host()) == server.host());
     match server.scheme() {
         Some(found) if *found == Scheme::HTTPS => true,
         Some(found) if *found == Scheme::HTTP => same_host && *scheme == Scheme::HTTP,

@@ -107,14 +107,6 @@ impl Registry {
         }
         Ok(format!("{}/manifests/{tag_or_digest}", self.0.location.path(repository)))
     }
-
-    /// An answer that no registry in order gives.
-    fn unexpected(&self, path: &str, answer: &Answer) -> Error {
-        unavailable(
-            self.host(),
-            format!("answers {} for {path}{}: look into its log", answer.status, reason_in(answer)),
-        )
-    }
 }
 
 /// In the algorithm of the digest that was asked for, or SHA-256, which every registry uses for

@@ -47,9 +47,9 @@ pub struct Credentials {
 /// same, except that it believes any certificate of a loopback host.
 ///
 /// - A CA is given: HTTPS, and only certificates that this CA vouches for. Never plain HTTP.
-/// - The host is a loopback one (`localhost`, 127.0.0.0/8, `::1`) and no CA is given: plain HTTP;
-///   where a `GET /v2/` over it gets the answer 400 or none that is HTTP, as it does at a port
-///   that speaks TLS, HTTPS with the system's CAs. That question carries no credentials.
+/// - The host is a loopback one (`localhost`, 127.0.0.0/8, `::1`) and no CA is given: plain HTTP,
+///   or HTTPS with the system's CAs where a `GET /v2/` in plain HTTP is answered with 400, as
+///   servers do on a port that speaks TLS. That question carries no credentials.
 /// - Any other host: HTTPS with the system's CAs.
 ///
 /// Every request goes out without credentials first and again with them if the registry asks for
@@ -113,17 +113,25 @@ impl Registry {
         let html = answer
             .header(header::CONTENT_TYPE)
             .is_some_and(|content_type| content_type.starts_with("text/html"));
-        if answer.status == StatusCode::OK && (answer.header(API_VERSION).is_some() || !html) {
-            return Ok(());
+        match answer.status {
+            StatusCode::OK if answer.header(API_VERSION).is_some() || !html => Ok(()),
+            StatusCode::OK | StatusCode::NOT_FOUND => Err(unavailable(
+                self.host(),
+                format!(
+                    "answers {} to GET /v2/ as no registry does: correct CRANE_REGISTRY",
+                    answer.status
+                ),
+            )),
+            _ => Err(self.unexpected("/v2/", &answer)),
         }
-        Err(unavailable(
+    }
+
+    /// The error for an answer that a registry in order does not give.
+    fn unexpected(&self, path: &str, answer: &Answer) -> Error {
+        unavailable(
             self.host(),
-            format!(
-                "answers {} to GET /v2/{}: that is no registry, correct CRANE_REGISTRY",
-                answer.status,
-                reason_in(&answer)
-            ),
-        ))
+            format!("answers {} for {path}{}: look into its log", answer.status, reason_in(answer)),
+        )
     }
 
     /// Sends a request for a path below `/v2/`, with the authorization that the registry asks for.
@@ -171,9 +179,7 @@ impl Registry {
         }
         let uri = self.uri(Scheme::HTTP, "")?;
         match client.send(Method::GET, uri, HeaderMap::new()).await {
-            Ok(Answer { status: StatusCode::BAD_REQUEST, .. }) | Err(Failure::NoAnswer(_)) => {
-                Ok(Scheme::HTTPS)
-            }
+            Ok(Answer { status: StatusCode::BAD_REQUEST, .. }) => Ok(Scheme::HTTPS),
             Ok(_) => Ok(Scheme::HTTP),
             Err(failure) => Err(client.explain(self.host(), &failure)),
         }
