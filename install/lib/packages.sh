@@ -16,7 +16,6 @@ packages_ensure() {
   done
   ((${#missing[@]} > 0)) || return 0
   [[ -e /etc/debian_version ]] || fail "this is not Debian; install by hand: ${missing[*]}"
-  root_need
   say "installing packages: ${missing[*]}"
   (
     # invoke-rc.d and deb-systemd-invoke start nothing while this file forbids it (policy-rc.d(8)).
