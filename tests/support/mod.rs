@@ -18,3 +18,13 @@ pub fn rig(name: &str) -> String {
         _ => panic!("{name} is not set: run install/test, or `install/rig up` and load its file"),
     }
 }
+
+/// A CA that signed nothing.
+pub fn other_ca() -> tempfile::NamedTempFile {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new([]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), parameters.self_signed(&key).unwrap().pem()).unwrap();
+    file
+}
