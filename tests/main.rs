@@ -1,5 +1,6 @@
 //! The one integration binary. Its parts are real: `install/test` starts them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
 mod registry;
 mod support;
