@@ -1,1 +1,1 @@
-//! puppet
+mod puppetfile;
