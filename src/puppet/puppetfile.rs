@@ -29,7 +29,7 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::{checks::STAGING_PREFIX, model::without_credentials};
+pub(super) use self::{checks::STAGING_PREFIX, model::without_credentials, position::PATH};
 pub use self::{
     model::{
         Directory, Forge, Git, Module, Puppetfile, Reference, ReferenceKind, ReferenceName, Source,

@@ -3,7 +3,7 @@
 use crate::error::Problem;
 
 /// What problems of a Puppetfile name as their path: the form field it was posted in.
-const PATH: &str = "puppetfile";
+pub(crate) const PATH: &str = "puppetfile";
 
 /// Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
