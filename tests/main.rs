@@ -1,11 +1,8 @@
 //! The one integration binary. Its parts are real: `install/test` starts them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-<<<<<<< HEAD
 mod conventions;
-=======
 mod engine;
->>>>>>> engine
 mod registry;
 mod store;
 mod support;

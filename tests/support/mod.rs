@@ -1,12 +1,12 @@
 //! What several tests need: where the rig's parts are, and a Crane of their own.
 
-mod crane;
+mod server;
 pub mod docker;
 pub mod http;
 
 pub use self::{
-    crane::Crane,
     http::{Form, problems},
+    server::Crane,
 };
 
 use std::time::Duration;
@@ -26,7 +26,6 @@ pub(crate) fn rig(name: &str) -> String {
     }
 }
 
-<<<<<<< HEAD
 /// A CA that signed nothing.
 pub fn other_ca() -> tempfile::NamedTempFile {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -35,7 +34,7 @@ pub fn other_ca() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), parameters.self_signed(&key).unwrap().pem()).unwrap();
     file
-=======
+
 /// A log, and what is written to it.
 pub(crate) fn log() -> (Log, tokio::sync::mpsc::UnboundedReceiver<Line>) {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
@@ -79,5 +78,4 @@ pub(crate) async fn within(seconds: u64, what: &str, mut is_so: impl AsyncFnMut(
     tokio::time::timeout(limit, wait)
         .await
         .unwrap_or_else(|_| panic!("not so after {seconds} s: {what}"));
->>>>>>> engine
 }
