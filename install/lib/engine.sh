@@ -35,5 +35,9 @@ engine_up() {
 engine_down() {
   # It stops its containers first, each within ten seconds.
   process_stop dockerd 60
+  # Where mounts are private, dockerd mounts its directory onto itself and may leave that behind.
+  if mountpoint --quiet -- "$STATE/docker"; then
+    root umount --recursive -- "$STATE/docker"
+  fi
   root rm -rf -- "$STATE/docker"
 }

@@ -7,31 +7,29 @@ port_taken() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# port_free PORT: prints PORT if it is free, else the next free one. It looks in steps of ten, so that
-# neighbours (5000, 5001, 5002) keep their own ports when one of them has to move.
+# port_free NAME PORT: prints PORT if it is free, else the next free one, and says so. It looks in
+# steps of ten, so that neighbours (5000, 5001, 5002) keep their own ports when one of them has to
+# move.
 port_free() {
   local port
-  for ((port = $1; port < $1 + 1000; port += 10)); do
+  for ((port = $2; port < $2 + 1000; port += 10)); do
     if ! port_taken "$port"; then
+      ((port == $2)) || say "port $2 is taken; $1 gets $port" >&2
       printf '%s\n' "$port"
       return 0
     fi
   done
-  fail "no free port between $1 and $port"
+  fail "no free port between $2 and $port for $1"
 }
 
 # port_choose NAME PORT: prints the port of the server NAME: the one it runs on, else PORT, else the
 # next free one of port_free. It is kept in STATE until the server is stopped.
 port_choose() {
-  local port file="$STATE/run/$1.port"
+  local file="$STATE/run/$1.port"
   if process_pid "$1" >/dev/null && [[ -s $file ]]; then
     cat -- "$file"
     return 0
   fi
-  port=$(port_free "$2")
-  if [[ $port != "$2" ]]; then
-    say "port $2 is taken; $1 gets $port" >&2
-  fi
   mkdir -p -- "$STATE/run"
-  printf '%s\n' "$port" | tee -- "$file"
+  port_free "$1" "$2" | tee -- "$file"
 }

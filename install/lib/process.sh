@@ -30,6 +30,8 @@ process_start() {
   if [[ $1 == --root ]]; then
     as=(root)
     shift
+    # What it says when root cannot be had must not go to the log below.
+    root true
   fi
   if process_pid "$name" >/dev/null; then
     return 0

@@ -38,7 +38,8 @@ _resource_follow() {
   while ((SECONDS < end)); do
     answer=$(crane_api GET "$item/detail") || fail "$item cannot be read"
     for log in log pull_log up_log; do
-      mapfile -t lines < <(jq --raw-output --arg log "$log" '.[$log] // empty' <<<"$answer")
+      mapfile -t lines < <(jq --raw-output --arg log "$log" \
+        '.[$log] // "" | rtrimstr("\n") | select(. != "")' <<<"$answer")
       if ((${#lines[@]} > ${shown[$log]:-0})); then
         printf '    %s\n' "${lines[@]:${shown[$log]:-0}}"
         shown[$log]=${#lines[@]}
@@ -53,7 +54,7 @@ _resource_follow() {
       finished:* | ready:*) return 0 ;;
       error:* | cancelled:*)
         crane_reason <<<"$answer" >&2
-        fail "$item did not become what it should"
+        fail "$item failed"
         ;;
     esac
     sleep 0.5
