@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
+mod conventions;
 mod openapi;
 mod registry;
+mod store;
 mod support;
+mod tidy;

@@ -165,6 +165,12 @@ impl ResponseError for Refused {
     }
 }
 
+/// What poem says of a malformed request, without the name of its parser.
+fn in_plain_words(words: &str) -> String {
+    let plain = ["parse multipart error: ", "parse request payload error: "];
+    plain.iter().find_map(|prefix| words.strip_prefix(prefix)).unwrap_or(words).to_owned()
+}
+
 /// The answer for any error, poem's own included. Faults of Crane's own are logged here, once.
 pub(super) fn render(error: &poem::Error, request_id: &str) -> Response {
     let status = error.status();
@@ -179,7 +185,7 @@ pub(super) fn render(error: &poem::Error, request_id: &str) -> Response {
             ("an internal error; Crane's log says more under this request_id".to_owned(), &[][..])
         }
         None if status == StatusCode::NOT_FOUND => ("there is no such route".to_owned(), &[][..]),
-        None => (error.to_string(), &[][..]),
+        None => (in_plain_words(&error.to_string()), &[][..]),
     };
     let body = Body {
         error: code(status).to_owned(),

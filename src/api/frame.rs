@@ -50,7 +50,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
                 response
             });
             let status = response.status().as_u16();
-            let millis = began.elapsed().as_millis();
+            let millis = began.elapsed().as_secs_f64() * 1e3;
             info!(%method, path, status, millis, "answered");
             response
         }

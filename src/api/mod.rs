@@ -18,8 +18,7 @@ mod views;
 use std::{sync::Arc, time::Duration};
 
 use poem::{
-    Endpoint, EndpointExt, Response, Server, get, listener::TcpAcceptor,
-    middleware::CatchPanic,
+    Endpoint, EndpointExt, Response, Server, get, listener::TcpAcceptor, middleware::CatchPanic,
 };
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::net::TcpListener;

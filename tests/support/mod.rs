@@ -1,4 +1,13 @@
-//! What several tests need: where the rig's parts are.
+//! What several tests need: where the rig's parts are, and a Crane of their own.
+
+mod crane;
+pub mod docker;
+pub mod http;
+
+pub use self::{
+    crane::Crane,
+    http::{Form, problems},
+};
 
 /// The address of one part of the rig, by its variable in the file that `install/rig up` prints.
 ///
