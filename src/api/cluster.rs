@@ -117,7 +117,9 @@ struct MachineForm {
     api_version: Option<String>,
     /// Certificates per machine are not taken yet; configure `CRANE_CLIENT_CERTS`.
     client_cert: Option<File>,
+    /// As `clientCert`.
     client_key: Option<File>,
+    /// As `clientCert`.
     ca: Option<File>,
 }
 

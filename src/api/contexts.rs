@@ -117,6 +117,7 @@ struct ContextForm {
 struct AllInOneForm {
     /// First part of the image's name; `default` if left out.
     group: Option<String>,
+    /// Second part of the image's name.
     #[oai(rename = "imageName")]
     image_name: Option<String>,
     /// Modules to install.

@@ -94,9 +94,16 @@ struct EndpointMultipart {
 
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
+#[oai(example)]
 struct EndpointForm {
     /// `unix:///path`, `tcp://host:port`, `http://host:port` or `https://host:port`.
     endpoint: Option<String>,
+}
+
+impl Example for EndpointForm {
+    fn example() -> Self {
+        Self { endpoint: Some("unix:///var/run/docker.sock".into()) }
+    }
 }
 
 #[derive(Debug, ApiRequest)]
@@ -117,8 +124,8 @@ impl ExtraApi {
     /// curl http://127.0.0.1:8888/extra/alive
     /// ```
     #[oai(path = "/alive", method = "get", operation_id = "alive")]
-    async fn alive(&self) -> Json<Alive> {
-        Json(Alive::example())
+    async fn alive(&self) -> Answer<Alive> {
+        Ok(Json(Alive::example()))
     }
 
     /// See whether the parts that Crane needs answer

@@ -70,7 +70,7 @@ const FILES: [File; 6] = [
 
 /// The page and its files. They are the same for everyone and hold nothing secret, so they need
 /// no authorization: the page is where a user enters the API's token.
-pub fn routes() -> Route {
+pub(super) fn routes() -> Route {
     FILES.into_iter().fold(Route::new(), |route, file| route.at(file.path, get(Asset::new(file))))
 }
 

@@ -4,7 +4,7 @@
 use http::{HeaderName, Method, StatusCode};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{Registry, client::Answer, location, reason_in, unavailable};
+use super::{Registry, location, reason_in, unavailable};
 use crate::error::{Error, Result};
 
 /// What engines push: single images and lists of images, by the OCI and by Docker. A registry
