@@ -1,8 +1,8 @@
 //! What several tests need: where the rig's parts are, and a Crane of their own.
 
-mod server;
 pub mod docker;
 pub mod http;
+mod server;
 
 pub use self::{
     http::{Form, problems},
@@ -34,6 +34,7 @@ pub fn other_ca() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), parameters.self_signed(&key).unwrap().pem()).unwrap();
     file
+}
 
 /// A log, and what is written to it.
 pub(crate) fn log() -> (Log, tokio::sync::mpsc::UnboundedReceiver<Line>) {

@@ -37,7 +37,8 @@ pub(super) async fn ready(
         let source = source(&service.image, registry, deployment);
         sources.entry(source.reference.clone()).or_insert(source).services.push(name.clone());
     }
-    let images: Vec<_> = stream::iter(sources.into_values())
+    let pulls = sources
+        .into_values()
         .map(|source| async move {
             let image = bring(engine, &source, log).await;
             let services = source.services;
@@ -45,9 +46,8 @@ pub(super) async fn ready(
                 .map_err(|error| about(&format!("service '{}'", services.join("', '")), error))
                 .map(|image| (services, image))
         })
-        .buffer_unordered(PARALLEL)
-        .try_collect()
-        .await?;
+        .collect::<Vec<_>>();
+    let images: Vec<_> = stream::iter(pulls).buffer_unordered(PARALLEL).try_collect().await?;
     let each = |(services, image): (Vec<String>, Image)| {
         services.into_iter().map(move |service| (service, image.clone()))
     };

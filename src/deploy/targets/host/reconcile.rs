@@ -153,16 +153,14 @@ async fn containers(
 ) -> Result<Containers> {
     let missing =
         desired.containers.iter().filter(|(service, _)| !containers.contains_key(*service));
-    let missing: Vec<_> = missing.collect();
-    let made: Vec<_> = stream::iter(missing)
+    let missing = missing
         .map(|(service, wanted)| async move {
             let made = container(engine, wanted, log).await;
             made.map(|id| (service.clone(), id))
                 .map_err(|error| about(&format!("service '{service}'"), error))
         })
-        .buffer_unordered(PARALLEL)
-        .collect()
-        .await;
+        .collect::<Vec<_>>();
+    let made: Vec<_> = stream::iter(missing).buffer_unordered(PARALLEL).collect().await;
     for made in made {
         let (service, id) = made?;
         containers.insert(service, id);

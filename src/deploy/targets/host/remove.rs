@@ -58,14 +58,13 @@ pub(in crate::deploy) async fn remove_labelled(
 /// Removes all that is given, and goes on where something cannot be removed; gives what is left.
 pub(super) async fn remove(engine: &Engine, present: &Present, log: &Log) -> Vec<Problem> {
     let mut left = remove_containers(engine, present.containers.clone(), log).await;
-    let networks =
-        stream::iter(&present.networks).map(|network| remove_network(engine, network, log));
-    left.extend(networks.buffer_unordered(PARALLEL).filter_map(ready).collect::<Vec<_>>().await);
-    let volumes = stream::iter(&present.volumes).map(|volume| async move {
+    let networks = present.networks.iter().map(|network| remove_network(engine, network, log));
+    left.extend(side_by_side(networks.collect()).await);
+    let volumes = present.volumes.iter().map(|volume| async move {
         let outcome = engine.remove_volume(&volume.name).await;
         report("volume", &volume.name, outcome, log).await
     });
-    left.extend(volumes.buffer_unordered(PARALLEL).filter_map(ready).collect::<Vec<_>>().await);
+    left.extend(side_by_side(volumes.collect()).await);
     left
 }
 
@@ -78,8 +77,11 @@ pub(super) async fn remove_network(
     report("network", &network.name, outcome, log).await
 }
 
-async fn ready<T>(value: T) -> T {
-    value
+/// Runs removals, some at a time; gives what they leave. They come as a list, as a stream that
+/// makes them from borrowed things is not known to be `Send` (rust-lang/rust#102211).
+async fn side_by_side(removals: Vec<impl Future<Output = Option<Problem>>>) -> Vec<Problem> {
+    let outcomes: Vec<_> = stream::iter(removals).buffer_unordered(PARALLEL).collect().await;
+    outcomes.into_iter().flatten().collect()
 }
 
 /// Removes containers, those first that no other one needs; gives what is left.
@@ -99,13 +101,11 @@ pub(super) async fn remove_containers(
             // Labels of several versions of a composition may contradict each other.
             next = std::mem::take(&mut containers);
         }
-        let removals = stream::iter(&next).map(|container| async move {
+        let removals = next.iter().map(|container| async move {
             let outcome = engine.remove_container(&container.id).await;
             report("container", &container.name, outcome, log).await
         });
-        left.extend(
-            removals.buffer_unordered(PARALLEL).filter_map(ready).collect::<Vec<_>>().await,
-        );
+        left.extend(side_by_side(removals.collect()).await);
     }
     left
 }

@@ -23,7 +23,9 @@ pub(in crate::deploy) async fn status(
 ) -> Result<Vec<ServiceStatus>> {
     let present = engine.containers_labelled(&label(token)).await?;
     let containers: Vec<Container> = present.into_iter().map(Container::from).collect();
-    stream::iter(&composition.services)
+    let looks = composition
+        .services
+        .iter()
         .map(|(name, service)| async {
             let container = containers.iter().find(|container| container.service == *name);
             let seen = match container {
@@ -37,9 +39,8 @@ pub(in crate::deploy) async fn status(
                 _ => absent(name),
             })
         })
-        .buffered(PARALLEL)
-        .try_collect()
-        .await
+        .collect::<Vec<_>>();
+    stream::iter(looks).buffered(PARALLEL).try_collect().await
 }
 
 fn absent(name: &str) -> ServiceStatus {
