@@ -31,7 +31,7 @@ async fn modules_come_from_git_and_from_the_forge() {
     let detail = crane.get(&format!("{path}/detail")).await.ok();
     assert_eq!(
         detail["modules"],
-        json!([{"name": "stdlib", "version": "8.5.0"}, {"name": "concat", "version": "7.3.1"}])
+        json!([{"name": "stdlib", "version": "8.5.0"}, {"name": "puppetlabs/concat", "version": "7.3.1"}])
     );
     assert!(detail["log"].as_str().unwrap().contains("stdlib"), "{detail:#}");
     let tree = crane.data_dir.path().join("contexts").join(detail["token"].as_str().unwrap());

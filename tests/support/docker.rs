@@ -4,7 +4,7 @@ use std::process::Command;
 
 /// The output of `docker ARGUMENTS` at the rig's engine, which must succeed.
 #[track_caller]
-pub fn docker(arguments: &[&str]) -> String {
+pub(crate) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker")
         .env("DOCKER_HOST", super::rig("RIG_ENGINE"))
         .args(arguments)
@@ -19,7 +19,7 @@ pub fn docker(arguments: &[&str]) -> String {
 }
 
 /// Containers, images, networks and volumes with a label, one name a line.
-pub fn labelled(label: &str) -> String {
+pub(crate) fn labelled(label: &str) -> String {
     let filter = format!("label={label}");
     let list = |arguments: &[&str]| docker(&[arguments, &["--filter", &filter]].concat());
     [
@@ -34,6 +34,6 @@ pub fn labelled(label: &str) -> String {
 }
 
 #[track_caller]
-pub fn assert_nothing_labelled(label: &str) {
+pub(crate) fn assert_nothing_labelled(label: &str) {
     assert_eq!(labelled(label), "", "left on the engine with {label}");
 }

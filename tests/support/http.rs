@@ -10,34 +10,34 @@ use serde_json::Value;
 
 const BOUNDARY: &str = "crane-test-boundary";
 
-pub struct Http {
+pub(crate) struct Http {
     base: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: hyper::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text)
             .unwrap_or_else(|error| panic!("{error} in {}: {}", self.status, self.text))
     }
 
     /// The body of a success.
     #[track_caller]
-    pub fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
     /// Status, code and description of an error, whose shape is checked.
     #[track_caller]
-    pub fn error(&self) -> (u16, String, String) {
+    pub(crate) fn error(&self) -> (u16, String, String) {
         let body = self.json();
         assert_eq!(self.headers["content-type"], "application/json", "{}", self.text);
         assert_eq!(body["request_id"], self.headers["x-request-id"].to_str().unwrap());
@@ -47,13 +47,13 @@ impl Answer {
 
     /// `path:line:column: message` of each problem of an error.
     #[track_caller]
-    pub fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         problems(&self.json())
     }
 }
 
 /// `path:line:column: message` of each problem of a resource or an error.
-pub fn problems(body: &Value) -> Vec<String> {
+pub(crate) fn problems(body: &Value) -> Vec<String> {
     let problem = |problem: &Value| {
         let mut text = problem["path"].as_str().unwrap().to_owned();
         for place in ["line", "column"] {
@@ -68,16 +68,16 @@ pub fn problems(body: &Value) -> Vec<String> {
 
 /// A `multipart/form-data` body; each part has a content type, as clients of 0.5 send it.
 #[derive(Default)]
-pub struct Form(Vec<u8>);
+pub(crate) struct Form(Vec<u8>);
 
 impl Form {
-    pub fn text(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn text(mut self, name: &str, value: &str) -> Self {
         let head = format!("Content-Disposition: form-data; name=\"{name}\"");
         self.part(&head, "text/plain", value.as_bytes());
         self
     }
 
-    pub fn file(mut self, name: &str, file_name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(mut self, name: &str, file_name: &str, content: impl AsRef<[u8]>) -> Self {
         let head =
             format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"{file_name}\"");
         self.part(&head, "application/octet-stream", content.as_ref());
@@ -91,23 +91,23 @@ impl Form {
         self.0.extend(b"\r\n");
     }
 
-    pub fn body(mut self) -> Vec<u8> {
+    pub(crate) fn body(mut self) -> Vec<u8> {
         self.0.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
         self.0
     }
 
-    pub fn content_type() -> String {
+    pub(crate) fn content_type() -> String {
         format!("multipart/form-data; boundary={BOUNDARY}")
     }
 }
 
 impl Http {
-    pub fn new(base: &str) -> Self {
+    pub(crate) fn new(base: &str) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { base: base.to_owned(), client }
     }
 
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,
@@ -128,15 +128,15 @@ impl Http {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], Vec::new()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], Vec::new()).await
     }
 
-    pub async fn post(&self, path: &str, form: Form) -> Answer {
+    pub(crate) async fn post(&self, path: &str, form: Form) -> Answer {
         let content_type = Form::content_type();
         self.send("POST", path, &[("content-type", &content_type)], form.body()).await
     }

@@ -1,10 +1,10 @@
 //! What several tests need: where the rig's parts are, and a Crane of their own.
 
-pub mod docker;
-pub mod http;
+pub(crate) mod docker;
+pub(crate) mod http;
 mod server;
 
-pub use self::{
+pub(crate) use self::{
     http::{Form, problems},
     server::Crane,
 };
@@ -27,7 +27,7 @@ pub(crate) fn rig(name: &str) -> String {
 }
 
 /// A CA that signed nothing.
-pub fn other_ca() -> tempfile::NamedTempFile {
+pub(crate) fn other_ca() -> tempfile::NamedTempFile {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new([]).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

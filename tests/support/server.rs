@@ -16,11 +16,11 @@ use super::{
 /// Nothing that a test waits for takes longer, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-pub struct Crane {
-    pub http: Http,
-    pub url: String,
-    pub parts: Arc<Parts>,
-    pub data_dir: TempDir,
+pub(crate) struct Crane {
+    pub(crate) http: Http,
+    pub(crate) url: String,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) data_dir: TempDir,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -33,12 +33,12 @@ impl Deref for Crane {
 }
 
 impl Crane {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// With these settings over those of the rig. The registry's prefix keeps tests apart.
-    pub async fn with(settings: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn with(settings: &[(&'static str, &str)]) -> Self {
         let data_dir = tempfile::Builder::new().prefix("crane-test-").tempdir().unwrap();
         let prefix = data_dir.path().file_name().unwrap().to_str().unwrap().to_lowercase();
         let mut flags = vec![
@@ -66,18 +66,18 @@ impl Crane {
     }
 
     /// The prefix of its images in the registry.
-    pub fn registry(&self) -> String {
+    pub(crate) fn registry(&self) -> String {
         self.parts.jobs.parts.registry.as_ref().unwrap().reference("").trim_end_matches('/').into()
     }
 
     /// The resource once it is in one of these states.
     #[track_caller]
-    pub fn reaches(&self, path: &str, states: &[&str]) -> impl Future<Output = Value> {
+    pub(crate) fn reaches(&self, path: &str, states: &[&str]) -> impl Future<Output = Value> {
         reaches(&self.http, path.to_owned(), states.iter().map(ToString::to_string).collect())
     }
 
     /// The resource once its work has ended well.
-    pub async fn finished(&self, path: &str) -> Value {
+    pub(crate) async fn finished(&self, path: &str) -> Value {
         let body = self.reaches(path, &["finished", "error", "ready"]).await;
         if body["status"] == "error" {
             let detail: Answer = self.get(&format!("{path}/detail")).await;
@@ -87,7 +87,7 @@ impl Crane {
     }
 
     /// The resource once its work has failed.
-    pub async fn failed(&self, path: &str) -> Value {
+    pub(crate) async fn failed(&self, path: &str) -> Value {
         let body = self.reaches(path, &["finished", "error", "ready"]).await;
         assert_eq!(body["status"], "error", "{body:#}");
         body
@@ -95,7 +95,7 @@ impl Crane {
 
     /// Purges, stops, and sees that nothing is left: on the engine, in the registry's index of
     /// this test, or in the data directory.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         let instance = self.parts.jobs.parts.instance.clone();
         let purged = self.send("POST", "/extra/purge", &[], Vec::new()).await.ok();
         assert_eq!(purged["status"], "finished", "{purged:#}");
