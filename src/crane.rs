@@ -42,7 +42,7 @@ impl Crane {
             engine: engine::connect(&endpoint_of(&config.engine, config.client_certs.as_deref()))?,
             registry: registry.transpose()?,
             puppet: puppet::Settings {
-                cache: data_dir.join("cache"),
+                work: data_dir.join("work"),
                 forge: config.forge.clone(),
                 time_limit: config.install_limit,
             },

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
+mod contexts;
 mod conventions;
+mod engine;
+mod images;
 mod openapi;
 mod registry;
 mod store;

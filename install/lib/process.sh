@@ -67,18 +67,20 @@ process_wait() {
   done
 }
 
-# process_stop NAME [SECONDS]: asks the process and its children to end, and insists after SECONDS.
+# process_stop NAME [SECONDS]: asks the process and its children to end, and ends them after SECONDS.
 process_stop() {
-  local pid end
-  if pid=$(process_pid "$1"); then
-    end=$((SECONDS + ${2:-15}))
-    root kill -s TERM -- "-$pid"
-    while process_pid "$1" >/dev/null; do
-      if ((SECONDS >= end)); then
-        root kill -s KILL -- "-$pid" 2>/dev/null || true
-      fi
-      sleep 0.1
-    done
-  fi
+  local pid end=$((SECONDS + ${2:-15})) signal=TERM
+  while pid=$(process_pid "$1"); do
+    if [[ $signal == TERM ]]; then
+      # It may be gone by now, which is what is wanted.
+      root kill -s TERM -- "-$pid" 2>/dev/null || true
+      signal=KILL
+    elif ((SECONDS >= end + 10)); then
+      fail "$1 (process $pid) does not end"
+    elif ((SECONDS >= end)); then
+      root kill -s KILL -- "-$pid" 2>/dev/null || true
+    fi
+    sleep 0.1
+  done
   rm -f -- "$STATE/run/$1.pid" "$STATE/run/$1.port"
 }
