@@ -2,5 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod deploy;
+mod browser;
+mod clusters;
+mod compositions;
+mod contexts;
+mod conventions;
+mod engine;
+mod images;
+mod openapi;
+mod program;
 mod registry;
+mod store;
 mod support;
+mod tidy;

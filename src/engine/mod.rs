@@ -3,29 +3,38 @@
 //! The bodies of requests are the Engine API's own types, re-exported from here as [`api`], so
 //! that what `deploy` decides is exactly what the engine receives.
 
+mod build;
 mod containers;
 mod images;
 mod networks;
+mod stream;
+mod system;
+mod tcp;
+mod transport;
+mod unix;
 mod volumes;
 
 use std::{path::PathBuf, sync::Arc};
 
 use bollard::Docker;
+use tokio::sync::OnceCell;
 
+use self::{system::Agreement, transport::Transport};
 use crate::error::{Error, Result, chain};
+
+pub use self::{
+    build::{Build, Builder, Built, Content, Context, Entry, Failure, Outcome, Step},
+    images::{LABEL_REF_NAME, Login},
+};
 
 /// The Engine API's own data types (`ContainerCreateBody`, `HostConfig`, ...).
 pub use bollard::models as api;
-pub use images::Login;
-
-/// A call that transfers no image and waits for no container is answered within this time, or the
-/// engine is taken for gone.
-const TIMEOUT_SECONDS: u64 = 120;
 
 /// Where an engine listens, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `unix:///path`, `tcp://host:port`, `http://host:port` or `https://host:port`.
+    /// `unix:///path`, or `tcp://host`, `http://host` or `https://host`, with `:port` or with
+    /// Docker's port for what is spoken there: 2375, with TLS 2376.
     pub url: String,
     /// Present: mutual TLS, also for `tcp://` and `http://` (as CloudOpting-Crane 0.5 meant it).
     pub tls: Option<ClientCertificate>,
@@ -39,34 +48,46 @@ pub struct ClientCertificate {
     pub ca: PathBuf,
 }
 
-/// A connection pool to one Docker engine. Cloning is cheap.
+/// One Docker engine. Cloning is cheap, and clones share what was agreed with the engine.
 #[derive(Clone)]
 pub struct Engine {
-    docker: Docker,
+    transport: Transport,
+    /// Settled by the first call that reaches the engine, so an engine may come up after Crane.
+    agreement: Arc<OnceCell<Agreement>>,
+    builder: Builder,
     endpoint: Arc<str>,
 }
 
-/// Makes a connection pool; no byte is sent yet, so an engine that is down is no error here.
+/// No byte is sent yet, so an engine that is down is no error here.
+///
+/// Fails with [`Error::Invalid`] for an endpoint of another form, or certificates that cannot be
+/// used.
 pub fn connect(endpoint: &Endpoint) -> Result<Engine> {
     let url = endpoint.url.as_str();
-    let version = bollard::API_DEFAULT_VERSION;
-    let docker = match (url.split_once("://"), &endpoint.tls) {
-        (Some(("unix", path)), _) => Docker::connect_with_unix(path, TIMEOUT_SECONDS, version),
-        (Some(("tcp" | "http" | "https", _)), Some(tls)) => {
-            Docker::connect_with_ssl(url, &tls.key, &tls.cert, &tls.ca, TIMEOUT_SECONDS, version)
-        }
-        (Some(("tcp" | "http", _)), None) => {
-            Docker::connect_with_http(url, TIMEOUT_SECONDS, version)
+    let transport = match (url.split_once("://"), &endpoint.tls) {
+        (Some(("unix", path)), _) if path.starts_with('/') => Transport::unix(path),
+        (Some(("tcp" | "http" | "https", address)), Some(tls)) => Transport::tls(address, tls)?,
+        (Some(("tcp" | "http", address)), None) => Transport::tcp(address)?,
+        (Some(("https", _)), None) => {
+            return Err(Error::invalid(format!(
+                "the endpoint '{}' needs client certificates: give cert, key and ca",
+                url.escape_debug()
+            )));
         }
         _ => {
             return Err(Error::invalid(format!(
-                "the endpoint '{url}' is none of unix:///path, tcp://host:port, http://host:port, \
-                 https://host:port (https needs client certificates)"
+                "the endpoint '{}' is none of unix:///path, tcp://host:port, http://host:port, \
+                 https://host:port",
+                url.escape_debug()
             )));
         }
     };
-    let docker = docker.map_err(|error| failure(&error))?;
-    Ok(Engine { docker, endpoint: url.into() })
+    Ok(Engine {
+        transport,
+        agreement: Arc::default(),
+        builder: Builder::default(),
+        endpoint: url.into(),
+    })
 }
 
 impl Engine {
@@ -75,16 +96,28 @@ impl Engine {
         &self.endpoint
     }
 
-    #[expect(clippy::unused_async, reason = "until the engine branch is merged")]
+    /// The same engine, told which of its builders to use.
+    #[must_use]
+    pub fn with_builder(mut self, builder: Builder) -> Self {
+        self.builder = builder;
+        self
+    }
+
+    /// The typed client, in the version of the API that was agreed with the engine.
     async fn docker(&self) -> Result<&Docker> {
-        Ok(&self.docker)
+        Ok(&self.agreement().await?.docker)
     }
 }
 
 /// What went wrong with the engine itself; calls that know more (404, 409) look before this.
 fn failure(error: &bollard::errors::Error) -> Error {
+    use bollard::errors::Error as Cause;
     match error {
-        bollard::errors::Error::DockerResponseServerError { message, .. } => Error::failed(message),
+        Cause::DockerResponseServerError { message, .. } => Error::failed(message),
+        Cause::DockerStreamError { error } => Error::failed(error),
+        Cause::RequestTimeoutError => {
+            Error::unavailable("engine", "no answer in time; look into its log")
+        }
         error => Error::unavailable("engine", chain(error)),
     }
 }
