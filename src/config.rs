@@ -1,6 +1,7 @@
 //! What `crane` is told by its configuration file, the environment and its flags, in this order;
 //! the later wins. This is the only file that reads the environment, once, called from `main`.
 //!
+//! This is one file because the table and what is made of each entry are read, and change, together.
 //! One table, [`SETTINGS`], is the source of all three spellings, of `--help` and of what
 //! `crane check` prints, so none of them can lag behind.
 
@@ -155,11 +156,22 @@ impl Sources {
             None => {}
         }
         sources.add_environment(std::env::vars());
-        for (key, text) in flags {
-            sources.add(key, text, format!("--{}", key.replace('_', "-")));
-        }
+        sources.add_flags(flags);
         sources.read_secret_files()?;
         Ok(sources)
+    }
+
+    /// Settings from a program instead of the machine: neither a file nor the environment counts.
+    pub fn from_flags(flags: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let mut sources = Self::default();
+        sources.add_flags(flags);
+        sources
+    }
+
+    fn add_flags(&mut self, flags: impl IntoIterator<Item = (&'static str, String)>) {
+        for (key, text) in flags {
+            self.add(key, text, format!("--{}", key.replace('_', "-")));
+        }
     }
 
     fn add(&mut self, key: &str, text: String, origin: String) {

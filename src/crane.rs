@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     engine,
     error::{Error, Result},
-    jobs::{Jobs, Limits, Parts, records::endpoint},
+    jobs::{Jobs, Limits, Parts, clusters::endpoint_of},
     puppet,
     registry::{Credentials, Registry},
     store::{self, Store},
@@ -39,10 +39,10 @@ impl Crane {
         let parts = Parts {
             instance: instance(&*store).await?,
             store,
-            engine: engine::connect(&endpoint(&config.engine, config.client_certs.as_deref()))?,
+            engine: engine::connect(&endpoint_of(&config.engine, config.client_certs.as_deref()))?,
             registry: registry.transpose()?,
             puppet: puppet::Settings {
-                cache: data_dir.join("cache"),
+                work: data_dir.join("work"),
                 forge: config.forge.clone(),
                 time_limit: config.install_limit,
             },

@@ -30,11 +30,14 @@
 //!     file, with `--` before what the user supplied.
 //! 13. A file over 400 lines says in its header why it is one file.
 
+pub mod api;
 pub mod build;
 pub mod config;
+pub mod crane;
 pub mod deploy;
 pub mod engine;
 pub mod error;
+pub mod jobs;
 pub mod model;
 pub mod puppet;
 pub mod registry;

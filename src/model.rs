@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, Problem, Result};
 
+/// All of Crane's labels begin with this, and nobody else's do.
+pub const LABEL_PREFIX: &str = "eu.cloudopting.crane.";
 /// Label on every container, image, network and volume that Crane makes; its value is the id of
 /// the Crane that made it, so that two of them on one engine leave each other's things alone.
 pub const LABEL_INSTANCE: &str = "eu.cloudopting.crane.instance";

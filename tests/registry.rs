@@ -207,6 +207,10 @@ async fn another_kind_of_server() {
         assert_has(&reason(&registry).await, &[status, "no registry", "CRANE_REGISTRY"]);
     }
 
+    let ill = Route::new().at("/*", make_sync(|_| StatusCode::SERVICE_UNAVAILABLE));
+    let registry = Registry::open(&serve(ill).await, None, None).unwrap();
+    assert_has(&reason(&registry).await, &["503", "look into its log"]);
+
     let endless = make_sync(|_| Response::builder().body(vec![b' '; 5 * 1024 * 1024]));
     let registry = Registry::open(&serve(Route::new().at("/*", endless)).await, None, None);
     assert_has(&reason(&registry.unwrap()).await, &["more than 4194304 bytes"]);

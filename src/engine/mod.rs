@@ -4,12 +4,15 @@
 //! that what `deploy` decides is exactly what the engine receives.
 
 mod build;
+mod containers;
 mod images;
+mod networks;
 mod stream;
 mod system;
 mod tcp;
 mod transport;
 mod unix;
+mod volumes;
 
 use std::{path::PathBuf, sync::Arc};
 

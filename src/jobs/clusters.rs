@@ -1,9 +1,9 @@
 //! Clusters: engines that compositions run on.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
-    Jobs, Parts, records,
+    Jobs, Parts, compositions, records,
     records::{Cluster, Kind, Record, Resource, Status},
     token,
 };
@@ -27,9 +27,8 @@ pub async fn create(
 ) -> Result<Record<Cluster>> {
     let certs = jobs.parts.client_certs.as_deref();
     // Only for what it says of the endpoint.
-    engine::connect(&records::endpoint(endpoint, certs)).map_err(|error| {
-        Error::problem(Problem::new("endpoint", error.to_string()))
-    })?;
+    engine::connect(&endpoint_of(endpoint, certs))
+        .map_err(|error| Error::problem(Problem::new("endpoint", error.to_string())))?;
     if let Some(version) = &api_version
         && !is_version(version)
     {
@@ -89,7 +88,7 @@ pub async fn info(parts: &Parts, token: &str) -> Result<serde_json::Value> {
 
 /// What the engine at an endpoint says of itself.
 pub async fn endpoint_info(parts: &Parts, endpoint: &str) -> Result<serde_json::Value> {
-    let endpoint = records::endpoint(endpoint, parts.client_certs.as_deref());
+    let endpoint = endpoint_of(endpoint, parts.client_certs.as_deref());
     let engine = engine::connect(&endpoint)
         .map_err(|error| Error::problem(Problem::new("endpoint", error.to_string())))?;
     within_limit(engine.info()).await
@@ -99,7 +98,7 @@ pub async fn endpoint_info(parts: &Parts, endpoint: &str) -> Result<serde_json::
 pub(super) async fn engine(parts: &Parts, cluster: Option<&str>) -> Result<Engine> {
     let Some(token) = cluster else { return Ok(parts.engine.clone()) };
     let record: Record<Cluster> = records::find(&*parts.store, &resource(token)).await?;
-    engine::connect(&records::endpoint(&record.detail.endpoint, parts.client_certs.as_deref()))
+    engine::connect(&endpoint_of(&record.detail.endpoint, parts.client_certs.as_deref()))
 }
 
 pub(super) async fn join(parts: &Parts, token: &str) -> Result<String> {
@@ -108,7 +107,7 @@ pub(super) async fn join(parts: &Parts, token: &str) -> Result<String> {
 }
 
 async fn ask(parts: &Parts, endpoint: &str) -> Result<String> {
-    let engine = engine::connect(&records::endpoint(endpoint, parts.client_certs.as_deref()))?;
+    let engine = engine::connect(&endpoint_of(endpoint, parts.client_certs.as_deref()))?;
     within_limit(engine.check()).await?;
     Ok("the engine answers".into())
 }
@@ -118,4 +117,27 @@ pub(super) async fn within_limit<T>(call: impl Future<Output = Result<T>>) -> Re
         let seconds = CHECK_LIMIT.as_secs();
         Err(Error::unavailable("engine", format!("no answer within {seconds} s")))
     })
+}
+
+/// How an engine is reached; with certificates configured, over TLS.
+pub fn endpoint_of(url: &str, client_certs: Option<&Path>) -> engine::Endpoint {
+    let tls = client_certs.map(|directory| engine::ClientCertificate {
+        cert: directory.join("cert.pem"),
+        key: directory.join("key.pem"),
+        ca: directory.join("ca.pem"),
+    });
+    engine::Endpoint { url: url.to_owned(), tls }
+}
+
+/// Refuses to forget a cluster while compositions run on it.
+pub async fn remove(jobs: &Arc<Jobs>, token: &str, force: bool) -> Result<()> {
+    let running = compositions::on_cluster(&jobs.parts, token).await?;
+    if !running.is_empty() && !force {
+        return Err(Error::Conflict(format!(
+            "compositions run on the cluster '{token}': {}. DELETE them first, or give \
+             force=true to forget the cluster and leave them running",
+            running.join(", ")
+        )));
+    }
+    jobs.remove(resource(token)).await
 }

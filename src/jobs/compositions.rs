@@ -43,10 +43,7 @@ pub async fn create(
 
 /// A composition and its services as they run now. What was brought up and no longer runs makes
 /// it an `error`.
-pub async fn get(
-    parts: &Parts,
-    token: &str,
-) -> Result<(Record<Composition>, Vec<ServiceStatus>)> {
+pub async fn get(parts: &Parts, token: &str) -> Result<(Record<Composition>, Vec<ServiceStatus>)> {
     let resource = resource(token);
     let mut record: Record<Composition> = records::find(&*parts.store, &resource).await?;
     if record.status != Status::Finished {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Jobs, Parts, bases, contexts, records,
-    records::{Image, Kind, Pushed, Record, Resource, Status},
+    records::{Context, Image, Kind, Pushed, Record, Resource, Status},
 };
 use crate::{
     build::{self, Built, Source, Upload},
@@ -21,6 +21,17 @@ pub struct Recipe {
     pub base: Option<String>,
     pub dockerfile: Option<Upload>,
     pub manifest: Option<Upload>,
+}
+
+impl Recipe {
+    /// All that can be said before any work; the base becomes its repository path.
+    async fn checked(mut self, parts: &Parts) -> Result<Self> {
+        if let Some(base) = &self.base {
+            self.base = Some(find_base(parts, base).await?);
+        }
+        check(&source(self.base.clone(), self.dockerfile.clone(), self.manifest.clone())?)?;
+        Ok(self)
+    }
 }
 
 pub fn resource(token: &str) -> Resource {
@@ -40,19 +51,37 @@ pub async fn create(
     name: Name,
     recipe: Recipe,
 ) -> Result<Record<Image>> {
-    let parts = &jobs.parts;
-    let base = match &recipe.base {
-        Some(base) => Some(find_base(parts, base).await?),
-        None => None,
-    };
-    check(&source(base.clone(), recipe.dockerfile.clone(), recipe.manifest.clone())?)?;
+    let recipe = recipe.checked(&jobs.parts).await?;
     let context = match context {
-        Some(token) => contexts::get(parts, token).await?,
+        Some(token) => contexts::get(&jobs.parts, token).await?,
         None => {
             let group = Name::parse("group", contexts::DEFAULT_GROUP)?;
             contexts::create(jobs, group, None).await?
         }
     };
+    begin(jobs, &context, name, recipe).await
+}
+
+/// A new context with its Puppetfile, and an image that is built once it is finished.
+pub async fn create_with_context(
+    jobs: &Arc<Jobs>,
+    group: Name,
+    puppetfile: Upload,
+    name: Name,
+    recipe: Recipe,
+) -> Result<Record<Context>> {
+    let recipe = recipe.checked(&jobs.parts).await?;
+    let context = contexts::create(jobs, group, Some(puppetfile)).await?;
+    begin(jobs, &context, name, recipe).await?;
+    Ok(context)
+}
+
+async fn begin(
+    jobs: &Arc<Jobs>,
+    context: &Record<Context>,
+    name: Name,
+    recipe: Recipe,
+) -> Result<Record<Image>> {
     if matches!(context.status, Status::Error | Status::Removing) {
         return Err(Error::Conflict(format!(
             "the context '{}' cannot be built from: {}",
@@ -61,14 +90,19 @@ pub async fn create(
     }
     let token = token(&context.detail.token, name.as_str());
     let resource = resource(&token);
-    if parts.store.get(&resource.key()).await?.is_some() {
+    if jobs.parts.store.get(&resource.key()).await?.is_some() {
         return Err(Error::Conflict(format!(
             "the context has an image '{name}' already; DELETE '{token}' first to build it anew"
         )));
     }
-    let tag = format!("{}/{name}", context.detail.group);
-    let detail =
-        Image { token, context: context.detail.token, image_name: name, tag, base, pushed: None };
+    let detail = Image {
+        tag: format!("{}/{name}", context.detail.group),
+        context: context.detail.token.clone(),
+        base: recipe.base,
+        image_name: name,
+        pushed: None,
+        token,
+    };
     let description = match context.status {
         Status::Building => "waiting for the context",
         _ => "building the image",

@@ -227,7 +227,12 @@ impl Jobs {
         }
     }
 
-    async fn execute(self: &Arc<Self>, resource: &Resource, task: Task, cancel: &CancellationToken) {
+    async fn execute(
+        self: &Arc<Self>,
+        resource: &Resource,
+        task: Task,
+        cancel: &CancellationToken,
+    ) {
         let (sender, lines) = mpsc::channel(log::BACKLOG);
         let log = Log::new(sender);
         let work = async {
@@ -263,7 +268,12 @@ impl Jobs {
     }
 
     /// One run of the trade; gives the description of its success.
-    async fn attempt(self: &Arc<Self>, resource: &Resource, task: Task, log: &Log) -> Result<String> {
+    async fn attempt(
+        self: &Arc<Self>,
+        resource: &Resource,
+        task: Task,
+        log: &Log,
+    ) -> Result<String> {
         info!("started");
         let id = resource.id.as_str();
         match (task, resource.kind) {

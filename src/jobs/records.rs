@@ -15,7 +15,6 @@ use time::OffsetDateTime;
 
 use crate::{
     build::Upload,
-    engine,
     error::{Error, Problem, Result},
     model::Name,
     store::Store,
@@ -236,14 +235,4 @@ pub(super) async fn forget(store: &dyn Store, resource: &Resource) -> Result<()>
     store.delete_all(&resource.file_prefix()).await?;
     store.delete(&resource.key()).await?;
     Ok(())
-}
-
-/// How the engine behind a cluster (or none: the local one) is reached.
-pub(super) fn endpoint(url: &str, client_certs: Option<&std::path::Path>) -> engine::Endpoint {
-    let tls = client_certs.map(|directory| engine::ClientCertificate {
-        cert: directory.join("cert.pem"),
-        key: directory.join("key.pem"),
-        ca: directory.join("ca.pem"),
-    });
-    engine::Endpoint { url: url.to_owned(), tls }
 }

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use super::{
-    Jobs, Task, clusters, compositions,
+    Jobs, Task, clusters,
     records::{self, Base, Image, Kind, Record, Resource, Status},
 };
 use crate::{
@@ -95,29 +95,11 @@ async fn unbuild(
 ) -> Result<()> {
     let parts = &jobs.parts;
     let digest = pushed.map(|pushed| pushed.digest);
-    let left = build::remove(
-        &parts.engine,
-        parts.registry.as_ref(),
-        &resource.id,
-        tag,
-        digest.as_deref(),
-    )
-    .await?;
+    let left =
+        build::remove(&parts.engine, parts.registry.as_ref(), &resource.id, tag, digest.as_deref())
+            .await?;
     match left.is_empty() {
         true => Ok(()),
         false => Err(Error::failed(left.join("; "))),
     }
-}
-
-/// Refuses to forget a cluster while compositions run on it.
-pub async fn remove_cluster(jobs: &Arc<Jobs>, token: &str, force: bool) -> Result<()> {
-    let running = compositions::on_cluster(&jobs.parts, token).await?;
-    if !running.is_empty() && !force {
-        return Err(Error::Conflict(format!(
-            "compositions run on the cluster '{token}': {}. DELETE them first, or give \
-             force=true to forget the cluster and leave them running",
-            running.join(", ")
-        )));
-    }
-    jobs.remove(Resource::new(Kind::Cluster, token)).await
 }

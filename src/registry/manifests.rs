@@ -4,7 +4,7 @@
 use http::{HeaderName, Method, StatusCode};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{Registry, client::Answer, location, reason_in, unavailable};
+use super::{Registry, location, reason_in, unavailable};
 use crate::error::{Error, Result};
 
 /// What engines push: single images and lists of images, by the OCI and by Docker. A registry
@@ -106,14 +106,6 @@ impl Registry {
             return Err(Error::invalid(format!("'{tag_or_digest}' is neither a tag nor a digest")));
         }
         Ok(format!("{}/manifests/{tag_or_digest}", self.0.location.path(repository)))
-    }
-
-    /// An answer that no registry in order gives.
-    fn unexpected(&self, path: &str, answer: &Answer) -> Error {
-        unavailable(
-            self.host(),
-            format!("answers {} for {path}{}: look into its log", answer.status, reason_in(answer)),
-        )
     }
 }
 

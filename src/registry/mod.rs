@@ -113,17 +113,25 @@ impl Registry {
         let html = answer
             .header(header::CONTENT_TYPE)
             .is_some_and(|content_type| content_type.starts_with("text/html"));
-        if answer.status == StatusCode::OK && (answer.header(API_VERSION).is_some() || !html) {
-            return Ok(());
+        match answer.status {
+            StatusCode::OK if answer.header(API_VERSION).is_some() || !html => Ok(()),
+            StatusCode::OK | StatusCode::NOT_FOUND => Err(unavailable(
+                self.host(),
+                format!(
+                    "answers {} to GET /v2/ as no registry does: correct CRANE_REGISTRY",
+                    answer.status
+                ),
+            )),
+            _ => Err(self.unexpected("/v2/", &answer)),
         }
-        Err(unavailable(
+    }
+
+    /// The error for an answer that a registry in order does not give.
+    fn unexpected(&self, path: &str, answer: &Answer) -> Error {
+        unavailable(
             self.host(),
-            format!(
-                "answers {} to GET /v2/{}: that is no registry, correct CRANE_REGISTRY",
-                answer.status,
-                reason_in(&answer)
-            ),
-        ))
+            format!("answers {} for {path}{}: look into its log", answer.status, reason_in(answer)),
+        )
     }
 
     /// Sends a request for a path below `/v2/`, with the authorization that the registry asks for.

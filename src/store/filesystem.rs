@@ -1,17 +1,21 @@
 //! Records in a directory, through sled.
 //!
-//! Measured over thousands of SIGKILLs (`dependencies.md` of the design): a commit is durable
-//! once `flush_async` has answered, and a kill can leave a half-written `snap.*.generating` that
-//! keeps sled from opening although nothing is lost; so these files are deleted first.
+//! A commit is durable once a flush that began after it has ended, and a kill can leave a
+//! half-written `snap.*.generating` that keeps sled from opening although nothing is lost; so these
+//! files are deleted first (measured over thousands of SIGKILLs).
+//!
+//! Never `flush_async`: it waits inside sled's own small thread pool for writes that need a thread
+//! of the same pool, so eight of them at a time wait for ever (seen with eight writers).
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
 use super::{Entry, Store, after_prefix};
 use crate::error::{Error, Result};
@@ -21,8 +25,13 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 pub(super) struct Filesystem {
     db: sled::Db,
+    /// Writes so far.
+    written: AtomicU64,
+    /// How many of them the disk has for certain. One flush at a time: whoever holds this flushes
+    /// for all who wait for it.
+    flushed: Mutex<u64>,
     /// Held as long as the database is open; the kernel lets go of it however the process ends.
-    _lock: Arc<File>,
+    _lock: File,
 }
 
 pub(super) async fn open(directory: &Path) -> Result<Filesystem> {
@@ -30,7 +39,8 @@ pub(super) async fn open(directory: &Path) -> Result<Filesystem> {
     blocking(move || {
         fs::create_dir_all(&directory).map_err(|error| unusable(&directory, &error))?;
         let lock = lock(&directory)?;
-        Ok(Filesystem { db: open_or_mend(&directory)?, _lock: Arc::new(lock) })
+        let db = open_or_mend(&directory)?;
+        Ok(Filesystem { db, written: AtomicU64::new(0), flushed: Mutex::new(0), _lock: lock })
     })
     .await
 }
@@ -161,9 +171,22 @@ impl Filesystem {
         let db = self.db.clone();
         let changed = blocking(move || write(&db)).await?;
         if changed {
-            self.db.flush_async().await.map_err(failure)?;
+            let ticket = self.written.fetch_add(1, Ordering::SeqCst) + 1;
+            self.flush(ticket).await?;
         }
         Ok(changed)
+    }
+
+    /// Returns once the disk has the write with this number.
+    async fn flush(&self, ticket: u64) -> Result<()> {
+        let mut flushed = self.flushed.lock().await;
+        if *flushed < ticket {
+            let covered = self.written.load(Ordering::SeqCst);
+            let db = self.db.clone();
+            blocking(move || db.flush().map_err(failure)).await?;
+            *flushed = covered;
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Stored<T> {
     pub value: T,
 }
 
-impl dyn Store {
+impl dyn Store + '_ {
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stored<T>>> {
         self.get(key).await?.map(|entry| decode(key, &entry)).transpose()
     }

@@ -1,4 +1,13 @@
-//! What several tests need: where the rig's parts are.
+//! What several tests need: where the rig's parts are, and a Crane of their own.
+
+pub(crate) mod docker;
+pub(crate) mod http;
+mod server;
+
+pub(crate) use self::{
+    http::{Form, problems},
+    server::Crane,
+};
 
 use std::time::Duration;
 
@@ -15,6 +24,16 @@ pub(crate) fn rig(name: &str) -> String {
         Ok(value) if !value.is_empty() => value,
         _ => panic!("{name} is not set: run install/test, or `install/rig up` and load its file"),
     }
+}
+
+/// A CA that signed nothing.
+pub(crate) fn other_ca() -> tempfile::NamedTempFile {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new([]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), parameters.self_signed(&key).unwrap().pem()).unwrap();
+    file
 }
 
 /// A log, and what is written to it.

@@ -1,0 +1,106 @@
+"""Serves a directory of bare git repositories over HTTP, read only: git.py PORT DIRECTORY.
+
+`git http-backend` does the work; this is the web server that it asks for (see git-http-backend(1)).
+Only the standard library is used, and only the loopback interface is listened on.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    directory = ""
+
+    def do_GET(self):
+        self.answer(b"")
+
+    def do_POST(self):
+        self.answer(self.body())
+
+    def body(self):
+        """The whole request body; git sends long ones in chunks (RFC 9112, section 7.1)."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(parts)
+
+    def answer(self, body):
+        url = urlsplit(self.path)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_PROJECT_ROOT": self.directory,
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": unquote(url.path),
+            "QUERY_STRING": url.query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "REMOTE_ADDR": self.client_address[0],
+        }
+        # Nobody is ever authenticated, so http-backend refuses every push.
+        backend = subprocess.Popen(
+            ["git", "http-backend"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        writer = threading.Thread(target=feed, args=(backend.stdin, body))
+        writer.start()
+        try:
+            self.relay(backend.stdout)
+        finally:
+            backend.stdout.close()
+            writer.join()
+            backend.wait()
+
+    def relay(self, output):
+        """Turns a CGI answer (RFC 3875, section 6) into an HTTP one, as it arrives."""
+        status, headers = 200, []
+        while line := output.readline().decode("latin-1").strip():
+            name, value = line.split(": ", 1)
+            if name.lower() == "status":
+                status = int(value.split()[0])
+            else:
+                headers.append((name, value))
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        # Its length is not known before the end, and a pack may be large: the end of the
+        # connection is the end of the answer.
+        self.send_header("Connection", "close")
+        self.end_headers()
+        while chunk := output.read1(65536):
+            self.wfile.write(chunk)
+
+
+def feed(pipe, body):
+    """Writes beside the reader: the backend may answer before it has read everything."""
+    try:
+        with pipe:
+            pipe.write(body)
+    except BrokenPipeError:
+        pass
+
+
+def main():
+    port, directory = sys.argv[1:]
+    Handler.directory = os.path.abspath(directory)
+    ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+//! The OpenAPI document: what poem-openapi derives from the operations, and what it cannot say.
+
+use serde_json::{Value, json};
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB...\n-----END CERTIFICATE-----\n";
+
+/// Example values of text fields in forms, by name; the same name means the same everywhere.
+const FIELD_EXAMPLES: &[(&str, &str)] = &[
+    ("group", "default"),
+    ("imageName", "web"),
+    ("base", "debian-puppet"),
+    ("contextReference", ""),
+    ("endpoint", "unix:///var/run/docker.sock"),
+    ("apiVersion", "1.41"),
+    ("clientCert", CERTIFICATE),
+    ("clientKey", "-----BEGIN PRIVATE KEY-----\nMIGH...\n-----END PRIVATE KEY-----\n"),
+    ("ca", CERTIFICATE),
+    ("clusterToken", ""),
+    ("puppetfile", "forge 'https://forgeapi.puppet.com'\nmod 'puppetlabs/stdlib', '8.5.0'\n"),
+    ("puppetmanifest", "file { '/etc/motd': content => \"made by Crane\\n\" }\n"),
+    ("dockerfile", "FROM cloudopting/debian-puppet\nRUN puppet --version\n"),
+    ("composefile", "services:\n  web:\n    image: default/web\n    ports:\n      - \"8080:80\"\n"),
+];
+
+/// Fields without which an operation answers 422. In Rust all are optional, so that an absent one
+/// gets Crane's own error, and poem-openapi cannot tell.
+const REQUIRED_FIELDS: &[(&str, &[&str])] = &[
+    ("createAllInOne", &["imageName", "puppetfile", "dockerfile", "puppetmanifest"]),
+    ("createBase", &["imageName", "dockerfile"]),
+    ("createImage", &["imageName"]),
+    ("createSingleMachineCluster", &["endpoint"]),
+    ("createComposition", &["composefile"]),
+    ("dockerInfo", &["endpoint"]),
+];
+
+/// Descriptions of path parameters; the same name means the same everywhere.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("token", "The token that the POST answered with."),
+    ("name", "The name of the base, as it was posted."),
+];
+
+/// The document as it is served, and committed as `openapi/crane.json`.
+pub fn document() -> Value {
+    let spec = super::operations()
+        .description(include_str!("description.md"))
+        .license(poem_openapi::LicenseObject::new("Apache-2.0"))
+        .spec();
+    let mut document: Value = serde_json::from_str(&spec).unwrap_or_default();
+    document["components"]["securitySchemes"] = json!({"token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "CRANE_API_TOKEN; not needed while Crane has none and listens on loopback.",
+    }});
+    // An alternative, as a Crane without a token asks for none.
+    document["security"] = json!([{}, {"token": []}]);
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
+        complete(operation);
+    }
+    document
+}
+
+fn complete(operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    // Not by index, which would put a null where there is nothing.
+    let parameters = operation.pointer_mut("/parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let description = PARAMETERS.iter().find(|(name, _)| parameter["name"] == *name);
+        if let Some((_, description)) = description {
+            parameter["description"] = (*description).into();
+        }
+    }
+    let required = REQUIRED_FIELDS.iter().find(|(operation, _)| *operation == id);
+    for media in media_of(operation.pointer_mut("/requestBody/content")) {
+        add_examples(media);
+        if let (Some((_, fields)), Some(schema)) = (required, media["schema"].as_object_mut())
+            && schema.contains_key("properties")
+        {
+            schema.insert("required".into(), json!(fields));
+        }
+    }
+    if let Some(success) = operation.pointer_mut("/responses/200") {
+        success["description"] = "Success.".into();
+        if id == "dockerInfo" {
+            for media in media_of(success.get_mut("content")) {
+                media["example"] = json!({"Name": "host-7", "ServerVersion": "20.10.24"});
+            }
+        }
+    }
+}
+
+/// What is in a form or an answer, for each content type it can have.
+fn media_of(content: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    content.and_then(Value::as_object_mut).into_iter().flat_map(|content| content.values_mut())
+}
+
+fn add_examples(media: &mut Value) {
+    let properties = media.pointer_mut("/schema/properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        let example = FIELD_EXAMPLES.iter().find(|(field, _)| field == name);
+        if let Some((_, example)) = example {
+            property["example"] = (*example).into();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What surrounds every request: its id, its line in the log, the checks that come before any
+//! handler, and the rendering of errors.
+
+use std::{sync::Arc, time::Instant};
+
+use poem::{
+    Endpoint, Request, Response, Result,
+    http::{HeaderValue, Method, StatusCode, header},
+};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tracing::{Instrument, info, info_span};
+
+use super::{
+    error::{Refused, render},
+    methods::Methods,
+};
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// A form holds at most four text files of 1 MiB each, and what goes around them.
+const BODY_LIMIT: usize = 5 * 1024 * 1024;
+
+/// Wraps all routes.
+pub(super) struct Frame<E> {
+    pub(super) inner: E,
+    pub(super) api_token: Option<SecretString>,
+    pub(super) methods: Arc<Methods>,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let id = request_id(&request);
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let span = info_span!("request", request_id = %id);
+        let began = Instant::now();
+        let mut response = async {
+            let outcome = match self.admit(request).await {
+                Ok(request) => self.inner.call(request).await,
+                Err(refused) => Err(refused),
+            };
+            let response = outcome.unwrap_or_else(|error| {
+                let mut response = render(&error, &id);
+                if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                    self.methods.allow(&path, &mut response);
+                }
+                response
+            });
+            let status = response.status().as_u16();
+            let millis = began.elapsed().as_secs_f64() * 1e3;
+            info!(%method, path, status, millis, "answered");
+            response
+        }
+        .instrument(span)
+        .await;
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Ok(response)
+    }
+}
+
+impl<E> Frame<E> {
+    /// Refuses what must not reach a handler, and reads the body whole, so that a client which
+    /// hangs up in the middle of an upload has changed nothing.
+    async fn admit(&self, mut request: Request) -> Result<Request> {
+        self.authorize(&request)?;
+        refuse_other_sites(&request)?;
+        if matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE) {
+            request.headers_mut().remove(header::CONTENT_TYPE);
+            request.take_body();
+            return Ok(request);
+        }
+        let body =
+            request.take_body().into_bytes_limit(BODY_LIMIT).await.map_err(
+                |error| match error {
+                    poem::error::ReadBodyError::PayloadTooLarge => poem::Error::from(
+                        crate::api::error::Failure::from(crate::error::Error::TooLarge(format!(
+                            "the request is larger than {BODY_LIMIT} bytes"
+                        ))),
+                    ),
+                    error => error.into(),
+                },
+            )?;
+        request.set_body(body);
+        Ok(request)
+    }
+
+    fn authorize(&self, request: &Request) -> Result<()> {
+        let Some(token) = &self.api_token else { return Ok(()) };
+        if is_public(request.uri().path()) {
+            return Ok(());
+        }
+        let shown = request
+            .header(header::AUTHORIZATION)
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        // Digests are compared, so that the time taken says nothing of the token.
+        let matches = shown
+            .is_some_and(|shown| Sha256::digest(shown) == Sha256::digest(token.expose_secret()));
+        if matches {
+            return Ok(());
+        }
+        Err(Refused {
+            status: StatusCode::UNAUTHORIZED,
+            description: "send the header 'Authorization: Bearer <token>' with Crane's API token"
+                .into(),
+        }
+        .into())
+    }
+}
+
+/// Swagger UI's files and the document hold nothing of this Crane's, and a browser cannot show a
+/// token before the page is there.
+fn is_public(path: &str) -> bool {
+    path == "/extra/alive" || super::pages::is_page(path)
+}
+
+/// Browsers send forms to any site that a page names, without asking; Crane on loopback would
+/// obey every page that its user visits. They say where the page is from (W3C Fetch Metadata,
+/// `Sec-Fetch-Site`), and other clients say nothing.
+fn refuse_other_sites(request: &Request) -> Result<()> {
+    let changes = request.method() != Method::GET || request.uri().path() == "/extra/purge";
+    let site = request.header("sec-fetch-site");
+    if changes && matches!(site, Some("cross-site" | "same-site")) {
+        return Err(Refused {
+            status: StatusCode::FORBIDDEN,
+            description: "refused: a page of another site sent this request".into(),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// The caller's id, if it is a sane one: it goes into headers and logs.
+fn request_id(request: &Request) -> String {
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    match request.header(REQUEST_ID).filter(sane) {
+        Some(id) => id.to_owned(),
+        None => uuid::Uuid::new_v4().simple().to_string(),
+    }
+}

@@ -1,0 +1,88 @@
+//! The only room that names poem: routes, forms, answers, errors, and Swagger UI.
+
+mod bases;
+mod cluster;
+mod composer;
+mod contexts;
+mod document;
+mod error;
+mod extra;
+mod forms;
+mod frame;
+mod images;
+mod methods;
+mod pages;
+mod ui;
+mod views;
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{
+    Endpoint, EndpointExt, Response, Server, get, listener::TcpAcceptor, middleware::CatchPanic,
+};
+use poem_openapi::{OpenApi, OpenApiService};
+use tokio::net::TcpListener;
+
+use crate::{
+    crane::Crane,
+    error::{Error, Result},
+};
+
+pub use document::document;
+
+/// How long requests under way may take to end when Crane is told to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, poem_openapi::Tags)]
+enum Tags {
+    /// Contexts, base images and images.
+    Builder,
+    /// Machines that compositions run on.
+    Cluster,
+    /// Compose files brought up.
+    Composer,
+    /// Crane itself.
+    Extra,
+}
+
+fn operations() -> OpenApiService<impl OpenApi + 'static, ()> {
+    let operations = (
+        contexts::ContextsApi,
+        bases::BasesApi,
+        images::ImagesApi,
+        cluster::ClusterApi,
+        composer::ComposerApi,
+        extra::ExtraApi,
+    );
+    OpenApiService::new(operations, "Crane", env!("CARGO_PKG_VERSION"))
+}
+
+/// Every route of Crane's.
+pub fn app(crane: &Crane) -> impl Endpoint<Output = Response> + 'static {
+    let document = document();
+    let methods = Arc::new(methods::Methods::of(&document));
+    let pages = ui::routes()
+        .at("/openapi.json", get(pages::document).data(pages::Document(document.to_string())));
+    let routes = pages::Pages { pages, operations: operations().data(Arc::clone(&crane.jobs)) };
+    frame::Frame {
+        inner: routes.with(CatchPanic::new()).map_to_response(),
+        api_token: crane.api_token.clone(),
+        methods,
+    }
+}
+
+/// Serves until `shutdown` is ready, then lets requests and jobs come to an end.
+pub async fn serve(
+    listener: TcpListener,
+    crane: Arc<Crane>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    crane.jobs.resume().await?;
+    let acceptor = TcpAcceptor::from_tokio(listener).map_err(Error::internal)?;
+    Server::new_with_acceptor(acceptor)
+        .run_with_graceful_shutdown(app(&crane), shutdown, Some(SHUTDOWN_GRACE))
+        .await
+        .map_err(Error::internal)?;
+    crane.jobs.shut_down(SHUTDOWN_GRACE).await;
+    Ok(())
+}

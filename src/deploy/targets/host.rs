@@ -1,0 +1,85 @@
+//! One Docker engine, as a host for containers.
+
+mod images;
+mod present;
+mod reconcile;
+mod remove;
+mod start;
+mod status;
+
+use super::super::{
+    Deployment,
+    convert::{self, Owner},
+};
+use crate::{
+    engine::Engine,
+    error::{Error, Result},
+    model::{Channel, LABEL_RESOURCE, Log},
+    registry::Registry,
+};
+use present::Present;
+
+pub(in crate::deploy) use {remove::remove_labelled, status::status};
+
+/// See [`crate::deploy::up`].
+pub(in crate::deploy) async fn up(
+    engine: &Engine,
+    registry: Option<&Registry>,
+    deployment: &Deployment,
+    log: &Log,
+) -> Result<()> {
+    let Deployment { token, instance, composition, .. } = deployment;
+    let images = images::ready(engine, registry, deployment, log).await?;
+    let desired = convert::desired(Owner { token, instance }, composition, &images)?;
+    let before = Present::labelled(engine, &label(token)).await?;
+    let work = async {
+        let containers = reconcile::reconcile(engine, &desired, &before, log).await?;
+        start::start(engine, composition, &containers, log).await
+    };
+    let outcome = work.await;
+    if let Err(error) = &outcome {
+        log.write(Channel::Up, format!("{error}; taking down what was made")).await;
+        if let Err(left) = undo(engine, token, &before, log).await {
+            log.write(Channel::Up, left.to_string()).await;
+        }
+    }
+    outcome
+}
+
+/// Removes what there is now and was not there before.
+async fn undo(engine: &Engine, token: &str, before: &Present, log: &Log) -> Result<()> {
+    let made = Present::labelled(engine, &label(token)).await?.without(before);
+    let left = remove::remove(engine, &made, log).await;
+    if left.is_empty() { Ok(()) } else { Err(remove::left_behind(&left)) }
+}
+
+/// See [`crate::deploy::down`].
+pub(in crate::deploy) async fn down(
+    engine: &Engine,
+    token: &str,
+    volumes: bool,
+    log: &Log,
+) -> Result<()> {
+    remove_labelled(engine, &label(token), volumes, log).await
+}
+
+/// What the engine's lists of a composition's things are filtered by.
+fn label(token: &str) -> String {
+    format!("{LABEL_RESOURCE}={token}")
+}
+
+/// The same error, said about a service, network or volume.
+fn about(what: &str, error: Error) -> Error {
+    match error {
+        Error::Failed { description, problems } => {
+            Error::Failed { description: format!("{what}: {description}"), problems }
+        }
+        Error::NotFound(reason) | Error::Conflict(reason) => {
+            Error::failed(format!("{what}: {reason}"))
+        }
+        Error::Unavailable { what: part, reason } => {
+            Error::Unavailable { what: part, reason: format!("{reason} ({what})") }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,3 @@
+//! Where compositions can be deployed to.
+
+pub(super) mod host;

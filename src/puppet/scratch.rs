@@ -1,0 +1,77 @@
+//! Directories that belong to one run, and are gone with it.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::command;
+
+/// A directory that is removed when this is dropped. While it is held, it is locked; one that is
+/// not locked was left behind by a Crane that was killed.
+pub(super) struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    /// Makes `<parent>/<prefix><random>`, and removes what was left behind beside it, with the
+    /// processes that still write to it. Blocks.
+    pub(super) fn make(parent: &Path, prefix: &str) -> io::Result<Self> {
+        fs::create_dir_all(parent)?;
+        // The path is also the mark of the processes, and has to be the same at the next start.
+        let parent = &parent.canonicalize()?;
+        // Between making a directory and locking it, it looks like one left behind.
+        let parent_lock = File::open(parent)?;
+        flock(&parent_lock, FlockOperation::LockExclusive)?;
+        for entry in fs::read_dir(parent)? {
+            let entry = entry?;
+            let ours = entry.file_name().to_string_lossy().starts_with(prefix);
+            if ours && entry.file_type()?.is_dir() {
+                remove_if_left_behind(&entry.path())?;
+            }
+        }
+        let path = parent.join(format!("{prefix}{}", uuid::Uuid::new_v4().simple()));
+        // Nobody else on the machine reads the URLs in it, which may hold passwords.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let lock = File::open(&path)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What tells the processes that work in this directory from others.
+    pub(super) fn mark(&self) -> &OsStr {
+        self.path.as_os_str()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            // The next run beside it tries again.
+            tracing::warn!(path = %self.path.display(), %error, "a directory could not be removed");
+        }
+    }
+}
+
+fn remove_if_left_behind(path: &Path) -> io::Result<()> {
+    let lock = match File::open(path) {
+        // Its run has just ended.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        lock => lock?,
+    };
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(());
+    }
+    command::end(path.as_os_str());
+    fs::remove_dir_all(path)
+}

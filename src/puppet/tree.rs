@@ -1,0 +1,189 @@
+//! The directories that modules are installed into: made beside the context, put into it at once.
+//!
+//! Everything in here blocks.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::symlink,
+    path::Path,
+};
+
+use serde::Deserialize;
+
+use super::puppetfile::{Module, Puppetfile, Source};
+
+/// Larger files are no metadata; the largest on the Forge have some 10 kB.
+const METADATA_BYTES: u64 = 1024 * 1024;
+
+/// Longer texts are no version.
+const VERSION_CHARACTERS: usize = 64;
+
+/// The directories that the Puppetfile manages, relative to the context, none inside another.
+///
+/// r10k's rule: what is in them and not in the Puppetfile is removed. The context's own directory
+/// is not managed, so that of a module in it only its own directory is.
+pub(super) fn managed(puppetfile: &Puppetfile) -> Vec<String> {
+    let all: BTreeSet<String> = puppetfile
+        .modules
+        .iter()
+        .map(|module| match module.parent().as_str() {
+            "" => module.path(),
+            parent => parent.to_owned(),
+        })
+        .collect();
+    let inside = |path: &str| path.match_indices('/').any(|(end, _)| all.contains(&path[..end]));
+    all.iter().filter(|path| !inside(path)).cloned().collect()
+}
+
+/// Makes an empty tree for r10k, which expects the directories it purges.
+pub(super) fn prepare(puppetfile: &Puppetfile, tree: &Path) -> io::Result<()> {
+    fs::create_dir(tree)?;
+    for module in &puppetfile.modules {
+        fs::create_dir_all(tree.join(module.parent().as_str()))?;
+    }
+    Ok(())
+}
+
+/// Makes what r10k left fit to stand in the context.
+pub(super) fn finish(puppetfile: &Puppetfile, tree: &Path, context: &Path) -> io::Result<()> {
+    for module in &puppetfile.modules {
+        let path = module.path();
+        match module.source {
+            // It refers to r10k's cache, which goes, and may hold the password of a URL.
+            Source::Git(_) => remove_directory(&tree.join(path).join(".git"))?,
+            Source::Local if is_directory(context, &path)? => {
+                copy(&context.join(&path), &tree.join(&path))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Moves the managed directories of the tree into the context, and those that stood there into
+/// `retired`. On an error everything is as before.
+pub(super) fn swap(
+    managed: &[String],
+    tree: &Path,
+    context: &Path,
+    retired: &Path,
+) -> io::Result<()> {
+    fs::create_dir_all(retired)?;
+    let mut swapped = Vec::new();
+    for (number, path) in managed.iter().enumerate() {
+        let new = tree.join(path);
+        // A local module in the context's own directory stays as it is.
+        if !new.exists() {
+            continue;
+        }
+        let (place, old) = (context.join(path), retired.join(number.to_string()));
+        match make_parents(context, path).and_then(|()| replace(&new, &place, &old)) {
+            Ok(()) => swapped.push((new, place, old)),
+            Err(error) => {
+                for (new, place, old) in swapped.into_iter().rev() {
+                    fs::rename(&place, new)?;
+                    put_back(&old, &place)?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    // Dockerfiles add the context's `modules`, also when there is none in it.
+    match fs::create_dir(context.join("modules")) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn replace(new: &Path, place: &Path, old: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(place) {
+        Ok(there) if there.is_dir() => fs::rename(place, old)?,
+        Ok(_) => return Err(not_a_directory(place)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::rename(new, place).or_else(|error| put_back(old, place).and(Err(error)))
+}
+
+fn put_back(old: &Path, place: &Path) -> io::Result<()> {
+    match fs::rename(old, place) {
+        // There was nothing before.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Makes the directories above a path in the context, and goes through no symbolic link.
+fn make_parents(context: &Path, path: &str) -> io::Result<()> {
+    for (end, _) in path.match_indices('/') {
+        let parent = context.join(&path[..end]);
+        match fs::symlink_metadata(&parent) {
+            Ok(there) if there.is_dir() => {}
+            Ok(_) => return Err(not_a_directory(&parent)),
+            Err(_) => fs::create_dir(&parent)?,
+        }
+    }
+    Ok(())
+}
+
+fn not_a_directory(path: &Path) -> io::Error {
+    io::Error::new(ErrorKind::NotADirectory, format!("{} is no directory", path.display()))
+}
+
+/// Whether a path in the context is a directory, and reached through no symbolic link.
+fn is_directory(context: &Path, path: &str) -> io::Result<bool> {
+    for end in path.match_indices('/').map(|(end, _)| end).chain([path.len()]) {
+        match fs::symlink_metadata(context.join(&path[..end])) {
+            Ok(there) if there.is_dir() => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn remove_directory(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Copies a directory with modes and symbolic links.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, path) = (entry.file_type()?, entry.path());
+        let target = to.join(entry.file_name());
+        if kind.is_dir() {
+            copy(&path, &target)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(&path)?, &target)?;
+        } else {
+            fs::copy(&path, &target)?;
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from)?.permissions())
+}
+
+/// The version in a module's `metadata.json`; none where there is no such file or it has none.
+pub(super) fn version(context: &Path, module: &Module) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        version: String,
+    }
+    let path = context.join(module.path()).join("metadata.json");
+    // A link could name any file of the server.
+    let there = fs::symlink_metadata(&path).ok()?;
+    if !there.is_file() || there.len() > METADATA_BYTES {
+        return None;
+    }
+    let metadata: Metadata = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+    let plain = metadata.version.chars().count() <= VERSION_CHARACTERS
+        && !metadata.version.contains(char::is_control);
+    plain.then_some(metadata.version)
+}
