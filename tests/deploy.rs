@@ -1,7 +1,9 @@
 //! Compositions on a real engine: brought up, changed, watched, taken down, and what goes wrong.
 
+mod changing;
 mod compare;
 mod failing;
+mod image;
 mod images;
 mod interrupted;
 mod problems;
@@ -11,7 +13,6 @@ mod services;
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, resume_unwind},
-    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -20,7 +21,7 @@ use std::{
 
 use crane::{
     deploy::{self, Deployment, ServiceStatus},
-    engine::{self, Endpoint, Engine},
+    engine::Engine,
     error::{Error, Result},
     model::{Channel, LABEL_RESOURCE, Line, Log},
     registry::Registry,
@@ -28,7 +29,7 @@ use crane::{
 use futures_util::FutureExt;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::support::rig;
+use crate::support::{self, docker::docker, rig};
 
 const INSTANCE: &str = "crane-test-deploy";
 
@@ -58,7 +59,6 @@ impl Trial {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let endpoint = Endpoint { url: rig("RIG_ENGINE"), tls: None };
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (sender, mut receiver) = mpsc::channel(64);
         let kept = Arc::clone(&lines);
@@ -68,7 +68,7 @@ impl Trial {
             }
         });
         Self {
-            engine: engine::connect(&endpoint).unwrap(),
+            engine: support::engine(),
             token: format!("CPtest{}x{count}", std::process::id()),
             lines,
             log: Log::new(sender),
@@ -141,18 +141,6 @@ impl Trial {
         let texts = lines.iter().filter(|line| line.channel == channel).map(|line| &line.text);
         texts.map(|text| text.replace(&self.project(), "P") + "\n").collect()
     }
-}
-
-/// What `docker` prints, without its last line end.
-fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker")
-        .args(arguments)
-        .env("DOCKER_HOST", rig("RIG_ENGINE"))
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "docker {arguments:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
 fn inspect(container: &str, format: &str) -> String {

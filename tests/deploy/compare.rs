@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use serde_json::{Value, json};
 
-use super::{Trial, docker};
-use crate::support::rig;
+use super::Trial;
+use crate::support::{docker::docker, rig};
 
 macro_rules! same {
     ($($name:ident;)*) => {$(

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 
 use crane::{error::Error, model::Channel};
 
-use super::{Trial, docker, running::docker_image, services::IDLE};
-use crate::support::rig;
+use super::{Trial, image::Image, services::IDLE};
+use crate::support::{docker::docker, rig};
 
 /// The description of the error, with the composition's own names made equal.
 async fn reason(trial: &Trial, compose: &str) -> String {
@@ -18,7 +18,7 @@ async fn reason(trial: &Trial, compose: &str) -> String {
 #[tokio::test]
 async fn a_service_that_ends_at_once() {
     let compose = format!(
-        "services:\n  web:\n    image: BASE\n    command: [bash, -c, 'echo one; printf \"\\e[31mtwo\\n\" >&2; exit 3']\n  \
+        "services:\n  web:\n    image: BASE\n    command: [bash, -c, 'echo one; printf \"\\e[31mtwo\\n\"; exit 3']\n  \
          db: {{image: BASE, command: {IDLE}, volumes: ['d:/d', /e]}}\nvolumes: {{d: }}\n"
     );
     Trial::run(async |trial| {
@@ -184,7 +184,7 @@ async fn a_volume_with_other_settings_is_not_made_anew() {
 
 #[tokio::test]
 async fn conditions_that_are_never_met() {
-    let unhealthy = docker_image("HEALTHCHECK --interval=100ms --retries=1 CMD false");
+    let unhealthy = Image::with("HEALTHCHECK --interval=100ms --retries=1 CMD false");
     let image = |image: &str, command: &str, condition: &str| {
         format!(
             "services:\n  web: {{image: BASE, command: {IDLE}, depends_on: {{db: {{condition: {condition}}}}}}}\n  \

@@ -8,8 +8,8 @@ use crane::{
     registry::{Credentials, Registry},
 };
 
-use super::{Trial, docker, inspect, running::docker_image, services::IDLE};
-use crate::support::rig;
+use super::{Trial, image::Image, inspect, services::IDLE};
+use crate::support::{docker::docker, rig};
 
 fn registry() -> Registry {
     let credentials = Credentials {
@@ -21,7 +21,7 @@ fn registry() -> Registry {
 
 /// Pushes an image with that label under the repository, and removes it from the engine.
 fn push(registry: &Registry, repository: &str, version: &str) {
-    let image = docker_image(&format!("LABEL version={version}"));
+    let image = Image::with(&format!("LABEL version={version}"));
     let reference = registry.reference(repository);
     docker(&["tag", &image.0, &reference]);
     let config = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ async fn images_of_cranes_come_from_its_registry_in_their_newest_version() {
 
 #[tokio::test]
 async fn without_a_registry_cranes_images_are_those_on_the_engine() {
-    let image = docker_image("LABEL a=b");
+    let image = Image::with("LABEL a=b");
     let compose = format!("services: {{web: {{image: '{}', command: {IDLE}}}}}", image.0);
     Trial::run(async |trial| {
         let mut deployment = trial.deployment(&compose);

@@ -1,4 +1,4 @@
-//! What goes well.
+//! Compositions that come up, and what they are then.
 
 use std::{
     io::{BufRead, BufReader},
@@ -8,9 +8,12 @@ use std::{
 use crane::{deploy, model::Channel};
 
 use super::{
-    Trial, docker, inspect,
+    Trial,
+    image::Image,
+    inspect,
     services::{CALL, IDLE, SERVE},
 };
+use crate::support::docker::docker;
 
 #[tokio::test]
 async fn services_find_each_other_and_the_host_finds_them() {
@@ -84,122 +87,6 @@ networks: {{front: , back: {{internal: true}}}}
 }
 
 #[tokio::test]
-async fn a_second_run_touches_only_what_changed() {
-    let compose = format!(
-        r#"
-services:
-  web: {{image: BASE, command: {IDLE}, environment: {{COLOUR: red}}, volumes: ["data:/data", /cache]}}
-  db: {{image: BASE, command: {IDLE}}}
-  old: {{image: BASE, command: {IDLE}, networks: [side]}}
-volumes: {{data: }}
-networks: {{side: }}
-"#
-    );
-    let changed = compose
-        .replace("red", "blue")
-        .lines()
-        .filter(|line| !line.contains("old:") && !line.contains("side"))
-        .collect::<Vec<_>>()
-        .join("\n");
-    Trial::run(async |trial| {
-        let id = |service| inspect(&trial.container(service), "{{.Id}}");
-        trial.up(&compose).await.unwrap();
-        let before = (id("web"), id("db"), trial.things());
-        for path in ["/data/kept", "/cache/kept"] {
-            docker(&["exec", &trial.container("web"), "touch", path]);
-        }
-
-        trial.up(&compose).await.unwrap();
-        assert_eq!((id("web"), id("db"), trial.things()), before);
-
-        trial.up(&changed).await.unwrap();
-        assert_ne!(id("web"), before.0);
-        assert_eq!(id("db"), before.1);
-        assert!(inspect(&trial.container("web"), "{{.Config.Env}}").contains("COLOUR=blue"));
-        docker(&["exec", &trial.container("web"), "ls", "/data/kept", "/cache/kept"]);
-        assert!(!trial.things().contains("old") && !trial.things().contains("side"));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_service_that_was_stopped_or_removed_comes_back() {
-    let compose = format!(
-        "services: {{a: {{image: BASE, command: {IDLE}}}, b: {{image: BASE, command: {IDLE}}}}}"
-    );
-    Trial::run(async |trial| {
-        trial.up(&compose).await.unwrap();
-        docker(&["stop", &trial.container("a")]);
-        docker(&["rm", "--force", &trial.container("b")]);
-        let services = trial.status(&compose).await;
-        assert_eq!(services[0].state, "exited");
-        assert!(!services[1].runs_as_wanted && services[1].container.is_none());
-        assert_eq!(services[1].state, "absent");
-
-        trial.up(&compose).await.unwrap();
-        assert!(trial.status(&compose).await.iter().all(|service| service.runs_as_wanted));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_container_that_lost_a_network_is_made_anew() {
-    // As a process leaves it that ends between making a container and connecting it.
-    let compose = format!(
-        "services: {{web: {{image: BASE, command: {IDLE}, networks: [a, b]}}}}\n\
-         networks: {{a: , b: }}\n"
-    );
-    Trial::run(async |trial| {
-        trial.up(&compose).await.unwrap();
-        let web = trial.container("web");
-        docker(&["network", "disconnect", &format!("{}_b", trial.project()), &web]);
-        trial.up(&compose).await.unwrap();
-        let networks = inspect(&web, "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}");
-        assert_eq!(networks.replace(&trial.project(), "P"), "P_a P_b ");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_network_that_changed_takes_its_services_with_it() {
-    let compose = |internal| {
-        format!(
-            "services:\n  on: {{image: BASE, command: {IDLE}, networks: [n]}}\n  \
-             off: {{image: BASE, command: {IDLE}}}\nnetworks: {{n: {{internal: {internal}}}}}\n"
-        )
-    };
-    Trial::run(async |trial| {
-        let id = |service| inspect(&trial.container(service), "{{.Id}}");
-        trial.up(&compose(false)).await.unwrap();
-        let (on, off) = (id("on"), id("off"));
-        trial.up(&compose(true)).await.unwrap();
-        assert_ne!(id("on"), on);
-        assert_eq!(id("off"), off);
-        let network = format!("{}_n", trial.project());
-        assert_eq!(docker(&["network", "inspect", "--format", "{{.Internal}}", &network]), "true");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn named_volumes_stay_unless_they_are_to_go() {
-    let compose = format!(
-        "services: {{web: {{image: BASE, command: {IDLE}, volumes: ['data:/data', /cache]}}}}\n\
-         volumes: {{data: }}\n"
-    );
-    Trial::run(async |trial| {
-        trial.up(&compose).await.unwrap();
-        deploy::down(&trial.engine, &trial.token, false, &trial.log).await.unwrap();
-        assert_eq!(trial.things(), "P_data");
-        assert!(trial.log_of(Channel::Up).await.ends_with("volume P_data: kept\n"));
-        deploy::down(&trial.engine, &trial.token, true, &trial.log).await.unwrap();
-        assert_eq!(trial.things(), "");
-        deploy::down(&trial.engine, &trial.token, true, &trial.log).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn services_start_when_their_conditions_are_met() {
     let compose = format!(
         r#"
@@ -234,7 +121,7 @@ volumes: {{shared: }}
 #[tokio::test]
 async fn a_service_waits_until_another_one_is_healthy() {
     let check = "HEALTHCHECK --interval=200ms --retries=50 CMD test -e /tmp/ready";
-    let image = docker_image(check);
+    let image = Image::with(check);
     let compose = format!(
         r#"
 services:
@@ -255,28 +142,9 @@ services:
     .await;
 }
 
-/// An image of the test's own, removed with the value.
-pub(super) struct Image(pub(super) String);
-
-pub(super) fn docker_image(change: &str) -> Image {
-    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let name = format!("crane-test-deploy/image-{}-{count}:latest", std::process::id());
-    let container = docker(&["create", &crate::support::rig("RIG_BASE"), "true"]);
-    docker(&["commit", "--change", change, &container, &name]);
-    docker(&["rm", &container]);
-    Image(name)
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        docker(&["rmi", &self.0]);
-    }
-}
-
 #[tokio::test]
 async fn volumes_that_an_image_wants_are_the_compositions_own() {
-    let image = docker_image("VOLUME [\"/from-image\", \"/named\"]");
+    let image = Image::with("VOLUME [\"/from-image\", \"/named\"]");
     let compose = format!(
         "services: {{web: {{image: '{}', command: {IDLE}, volumes: ['data:/named']}}}}\n\
          volumes: {{data: }}\n",
@@ -361,30 +229,12 @@ async fn the_first_format_runs_as_well() {
 
 #[tokio::test]
 async fn an_empty_entrypoint_is_none() {
-    let image = docker_image("ENTRYPOINT [\"/bin/false\"]");
+    let image = Image::with("ENTRYPOINT [\"/bin/false\"]");
     let compose =
         format!("services: {{web: {{image: '{}', entrypoint: [], command: {IDLE}}}}}\n", image.0);
     Trial::run(async |trial| {
         trial.up(&compose).await.unwrap();
         assert_eq!(inspect(&trial.container("web"), "{{.State.Running}}"), "true");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn everything_of_an_instance_goes_by_its_label() {
-    let compose = format!(
-        "services: {{web: {{image: BASE, command: {IDLE}, volumes: ['data:/data']}}}}\n\
-         volumes: {{data: }}\n"
-    );
-    Trial::run(async |trial| {
-        let instance = format!("{}-{}", super::INSTANCE, std::process::id());
-        let mut deployment = trial.deployment(&compose);
-        deployment.instance.clone_from(&instance);
-        trial.deploy(None, &deployment).await.unwrap();
-        let label = format!("{}={instance}", crane::model::LABEL_INSTANCE);
-        deploy::remove_labelled(&trial.engine, &label).await.unwrap();
-        assert_eq!(trial.things(), "");
     })
     .await;
 }
