@@ -96,7 +96,7 @@ async fn unbuild(
     let parts = &jobs.parts;
     let digest = pushed.map(|pushed| pushed.digest);
     let left =
-        build::remove(&parts.engine, parts.registry.as_ref(), &resource.id, tag, digest.as_deref())
+        build::remove(&parts.engine, parts.registry.as_ref(), &parts.labels(resource), tag, digest.as_deref())
             .await?;
     match left.is_empty() {
         true => Ok(()),
