@@ -7,6 +7,7 @@ mod compositions;
 mod contexts;
 mod conventions;
 mod engine;
+mod faults;
 mod images;
 mod openapi;
 mod program;
