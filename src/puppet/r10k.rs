@@ -139,7 +139,7 @@ pub(super) fn unsupported(puppetfile: &Puppetfile) -> Vec<Problem> {
         .map(|call| {
             let name = &call.value;
             call.at.problem(format!(
-                "`{name}` is librarian-puppet's, and r10k does not know it: leave it away, and \
+                "`{name}` is librarian-puppet's, and r10k does not know it: remove it, and \
                  list all modules with `mod`"
             ))
         })
@@ -160,7 +160,7 @@ fn unsupported_in(module: &Module) -> Vec<Problem> {
             }
             if let Some(sum) = &forge.sha256sum {
                 problems.push(sum.at.problem(
-                    "r10k ignores `sha256sum`, so that the pin would not hold: leave it away, or \
+                    "r10k ignores `sha256sum`, so that the pin would not hold: remove it, or \
                      use type: 'tarball' with `checksum`",
                 ));
             }
