@@ -51,7 +51,9 @@ impl Run {
             fs::create_dir(run.path(directory))?;
         }
         tree::prepare(puppetfile, &run.path("tree"))?;
-        let mut configuration = serde_json::json!({ "cachedir": run.path("cache") });
+        let cache = run.path("cache");
+        let cache = cache.to_str().ok_or_else(|| io::Error::other("a path that is not UTF-8"))?;
+        let mut configuration = serde_json::json!({ "cachedir": cache });
         if let Some(forge) = &settings.forge {
             configuration["forge"] = serde_json::json!({ "baseurl": forge });
         }

@@ -108,7 +108,7 @@ impl Parser {
     fn name(&mut self, name: &str, at: Position) -> Result<Value, Noted> {
         if let Some(value) = self.named(name) {
             self.advance();
-            return known(value);
+            return Ok(value);
         }
         if CALLS.contains(&name) {
             return Err(self.refuse(at, format!("a value is missing before `{name}`")));
@@ -152,7 +152,7 @@ impl Parser {
                 refusal::not_defined(&called)
             } else if let Some(value) = self.assigned.get(name).cloned() {
                 self.advance();
-                return known(value);
+                return Ok(value);
             } else {
                 refusal::constant(name)
             };
@@ -329,10 +329,6 @@ impl Parser {
         pairs.push(pair);
         Ok(())
     }
-}
-
-fn known(value: Value) -> Result<Value, Noted> {
-    if value == Value::Unknown { Err(Noted) } else { Ok(value) }
 }
 
 /// Whether a name before this is a call without parentheses.

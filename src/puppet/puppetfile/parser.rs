@@ -104,10 +104,7 @@ impl Parser {
             Kind::Broken(message) => message.clone(),
             other => match self.method_of_value() {
                 Some(method) => refusal::method_call(&method),
-                None => format!(
-                    "a line begins with `mod`, `forge`, `moduledir` or an assignment, not with {}",
-                    refusal::token(other)
-                ),
+                None => refusal::beginning(other),
             },
         };
         self.refuse(at, message)

@@ -116,6 +116,20 @@ pub(super) fn literal(literal: Literal) -> String {
     }
 }
 
+/// What no statement begins with.
+pub(super) fn beginning(kind: &Kind) -> String {
+    let found = token(kind);
+    let hint = match kind {
+        Kind::Label(_) | Kind::TextLabel(_) | Kind::Symbol(_) | Kind::Text(_) => {
+            " (the line before may lack a `,` at its end)"
+        }
+        _ => "",
+    };
+    format!(
+        "a line begins with `mod`, `forge`, `moduledir` or an assignment, not with {found}{hint}"
+    )
+}
+
 /// What a token is called where another one was expected.
 pub(super) fn token(kind: &Kind) -> String {
     match kind {
