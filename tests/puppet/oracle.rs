@@ -215,7 +215,7 @@ fn git_options() -> impl Strategy<Value = Vec<String>> {
 /// What stands behind a module's name.
 fn arguments() -> impl Strategy<Value = Vec<String>> {
     let version = prop::sample::select(vec!["1.2.3", "0.0.1", "10.20.30-rc.1+b5", "1.0.0-x"])
-        .prop_flat_map(|version| string(version));
+        .prop_flat_map(string);
     prop_oneof![
         Just(vec![]),
         prop::sample::select(vec![":latest", "nil", "none"]).prop_map(|value| vec![value.into()]),
