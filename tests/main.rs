@@ -13,5 +13,6 @@ mod openapi;
 mod program;
 mod registry;
 mod store;
+mod puppet;
 mod support;
 mod tidy;
