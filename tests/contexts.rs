@@ -25,7 +25,8 @@ async fn post(crane: &Crane, content: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn modules_come_from_git_and_from_the_forge() {
     let crane = Crane::start().await;
-    let content = format!("{}, tag: 'v8.5.0'\nmod 'puppetlabs/concat', '7.3.1'\n", git_module("stdlib"));
+    let content =
+        format!("{}, tag: 'v8.5.0'\nmod 'puppetlabs/concat', '7.3.1'\n", git_module("stdlib"));
     let path = post(&crane, &content).await;
     crane.finished(&path).await;
     let detail = crane.get(&format!("{path}/detail")).await.ok();
@@ -102,7 +103,8 @@ async fn what_is_no_puppetfile_is_refused_with_its_place() {
 async fn a_module_that_cannot_be_had_is_an_error_that_names_it_and_leaves_nothing() {
     let crane = Crane::start().await;
     let content = format!("{}\n{}, tag: 'v0.0.0'\n", git_module("concat"), git_module("stdlib"));
-    let path = post(&crane, &content.replace("concat.git'\n", "concat.git', tag: 'v7.3.1'\n")).await;
+    let path =
+        post(&crane, &content.replace("concat.git'\n", "concat.git', tag: 'v7.3.1'\n")).await;
     let body = crane.failed(&path).await;
     assert!(problems(&body).join("\n").contains("stdlib"), "{body:#}");
     let tree = crane.data_dir.path().join("contexts").join(token(&body));
@@ -125,7 +127,8 @@ async fn deleting_a_context_ends_its_installation() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/silent.git", silent.local_addr().unwrap());
     let path = post(&crane, &format!("mod 'silent', git: '{url}', tag: 'v1'\n")).await;
-    let (_connection, _) = tokio::task::spawn_blocking(move || silent.accept()).await.unwrap().unwrap();
+    let (_connection, _) =
+        tokio::task::spawn_blocking(move || silent.accept()).await.unwrap().unwrap();
     let began = std::time::Instant::now();
     assert_eq!(crane.delete(&path).await.ok()["status"], "deleted");
     assert!(began.elapsed().as_secs() < 5, "took {:?}", began.elapsed());

@@ -14,7 +14,8 @@ fn dockerfile() -> String {
 }
 
 async fn base(crane: &Crane, name: &str) -> Value {
-    let form = Form::default().text("imageName", name).file("dockerfile", "Dockerfile", dockerfile());
+    let form =
+        Form::default().text("imageName", name).file("dockerfile", "Dockerfile", dockerfile());
     let body = crane.post("/builder/images/bases", form).await.ok();
     assert_eq!((&body["name"], &body["status"]), (&json!(name), &json!("building")));
     crane.finished(&format!("/builder/images/bases/{name}")).await
@@ -37,7 +38,8 @@ async fn a_manifest_is_applied_on_a_base_and_the_image_is_pushed() {
     let crane = Crane::start().await;
     let base = base(&crane, "puppet").await;
     assert!(base["digest"].as_str().unwrap().starts_with("sha256:"), "{base:#}");
-    let form = image("web").text("base", "puppet").file("puppetmanifest", "web.pp", manifest("hello"));
+    let form =
+        image("web").text("base", "puppet").file("puppetmanifest", "web.pp", manifest("hello"));
     let body = crane.post("/builder/images", form).await.ok();
     assert_eq!((&body["tag"], &body["imageName"]), (&json!("default/web"), &json!("web")));
     let context = body["context"].as_str().unwrap();
@@ -55,14 +57,17 @@ async fn a_manifest_is_applied_on_a_base_and_the_image_is_pushed() {
     assert_eq!(run(&pinned, &["cat", "/made-by-puppet"]).await, "hello");
     docker(&["rmi", &pinned]);
 
-    let labels = docker(&["image", "inspect", "--format", "{{json .Config.Labels}}", "default/web"]);
+    let labels =
+        docker(&["image", "inspect", "--format", "{{json .Config.Labels}}", "default/web"]);
     let labels: Value = serde_json::from_str(&labels).unwrap();
     assert_eq!(labels["org.opencontainers.image.title"], "web");
     assert_eq!(labels["eu.cloudopting.crane.context"], context);
     assert_eq!(labels["eu.cloudopting.crane.resource"], body["token"]);
     assert_eq!(labels["eu.cloudopting.crane.version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(labels["eu.cloudopting.crane.base-digest"], base["digest"]);
-    assert!(labels["eu.cloudopting.crane.manifest-digest"].as_str().unwrap().starts_with("sha256:"));
+    assert!(
+        labels["eu.cloudopting.crane.manifest-digest"].as_str().unwrap().starts_with("sha256:")
+    );
 
     let detail = crane.get(&format!("{path}/detail")).await.ok();
     assert!(detail["log"].as_str().unwrap().contains("Applied catalog"), "{detail:#}");
@@ -93,10 +98,11 @@ async fn a_dockerfile_of_0_5_builds_unchanged() {
         rig("RIG_BASE")
     );
     let manifest = "file_line { 'x': path => '/etc/motd', line => join(['a', 'b'], '+') }\n";
-    let form = form
-        .text("imageName", "web")
-        .file("dockerfile", "Dockerfile", dockerfile)
-        .file("puppetmanifest", "manifest.pp", manifest);
+    let form = form.text("imageName", "web").file("dockerfile", "Dockerfile", dockerfile).file(
+        "puppetmanifest",
+        "manifest.pp",
+        manifest,
+    );
     let context = crane.post("/builder/aio", form).await.ok();
     assert_eq!((&context["group"], &context["status"]), (&json!("shop"), &json!("building")));
     let image = context["images"][0].as_str().unwrap();
@@ -125,7 +131,8 @@ async fn a_puppet_run_that_fails_is_no_image() {
         ("class", "\n\ninclude nonesuch\n", "nonesuch"),
     ];
     for (name, manifest, words) in failures {
-        let form = image(name).text("base", "puppet-fails").file("puppetmanifest", "m.pp", manifest);
+        let form =
+            image(name).text("base", "puppet-fails").file("puppetmanifest", "m.pp", manifest);
         let path = path(&crane.post("/builder/images", form).await.ok());
         let body = crane.failed(&path).await;
         let problems = problems(&body).join("\n");
@@ -146,9 +153,11 @@ async fn a_puppet_run_that_fails_is_no_image() {
 async fn puppet_errors_that_an_exit_code_hides_are_found() {
     let crane = Crane::start().await;
     let dockerfile = format!("FROM {}\nADD m.pp /m.pp\nRUN puppet apply /m.pp\n", rig("RIG_BASE"));
-    let form = image("hidden")
-        .file("dockerfile", "Dockerfile", dockerfile)
-        .file("puppetmanifest", "m.pp", "exec { '/bin/false': }\n");
+    let form = image("hidden").file("dockerfile", "Dockerfile", dockerfile).file(
+        "puppetmanifest",
+        "m.pp",
+        "exec { '/bin/false': }\n",
+    );
     let body = crane.failed(&path(&crane.post("/builder/images", form).await.ok())).await;
     assert!(problems(&body).join("\n").contains("/bin/false"), "{body:#}");
     assert!(body.get("digest").is_none() && body.get("reference").is_none(), "{body:#}");
@@ -168,7 +177,8 @@ async fn a_dockerfile_that_does_not_build_says_where_and_the_next_one_builds() {
     assert!(body["description"].as_str().unwrap().contains("exit 7"), "{body:#}");
     // The name is taken until the failed one is deleted.
     let context = body["context"].as_str().unwrap();
-    let again = || image("x").text("contextReference", context).file("dockerfile", "", dockerfile());
+    let again =
+        || image("x").text("contextReference", context).file("dockerfile", "", dockerfile());
     let refused = crane.post("/builder/images", again()).await.error();
     assert_eq!((refused.0, &*refused.1), (409, "conflict"));
     crane.delete(&path).await.ok();
@@ -188,10 +198,7 @@ async fn bad_forms_are_refused_before_any_work() {
     let images = "/builder/images";
     let file = |form: Form| form.file("dockerfile", "Dockerfile", dockerfile());
     assert_eq!(refused(images, file(Form::default())).await, "imageName: missing, or empty");
-    assert_eq!(
-        refused("/builder/images/bases", image("x")).await,
-        "dockerfile: missing, or empty"
-    );
+    assert_eq!(refused("/builder/images/bases", image("x")).await, "dockerfile: missing, or empty");
     assert_eq!(
         refused(images, image("x")).await,
         "dockerfile: missing: give a base and a manifest, a Dockerfile and a manifest, or a Dockerfile"

@@ -232,8 +232,8 @@ impl ContextsApi {
     /// the context.
     ///
     /// ```sh
-    /// curl -F imageName=web -F puppetfile=@contexts/visits/Puppetfile \
-    ///   -F dockerfile=@contexts/visits/Dockerfile -F puppetmanifest=@manifests/visits.pp \
+    /// curl -F imageName=redis -F puppetfile=@contexts/visits/Puppetfile \
+    ///   -F dockerfile=@contexts/visits/redis/Dockerfile -F puppetmanifest=@manifests/visits-redis.pp \
     ///   http://127.0.0.1:8888/builder/aio
     /// ```
     #[oai(path = "/aio", method = "post", operation_id = "createAllInOne", tag = "Tags::Builder")]

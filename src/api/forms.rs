@@ -58,8 +58,18 @@ impl ParseFromMultipartField for File {
     }
 }
 
-/// A file that may be left out. `field` is its name in the form and stands in for a file name that
-/// was not sent.
+/// The name of a file that came without one, by its field in the form; as in CloudOpting-Crane 0.5.
+fn default_name(field: &str) -> &str {
+    match field {
+        "puppetfile" => "Puppetfile",
+        "puppetmanifest" => "manifest.pp",
+        "dockerfile" => "Dockerfile",
+        "composefile" => "docker-compose.yml",
+        other => other,
+    }
+}
+
+/// A file that may be left out. `field` is its name in the form.
 pub(super) fn optional(field: &str, file: Option<File>) -> Result<Option<Upload>> {
     let Some(File { name, content }) = file.filter(|file| !file.content.is_empty()) else {
         return Ok(None);
@@ -76,7 +86,8 @@ pub(super) fn optional(field: &str, file: Option<File>) -> Result<Option<Upload>
         let message = "not UTF-8 from here on; save the file as UTF-8";
         Error::problem(Problem::new(field, message).at(number(line), number(column)))
     })?;
-    let file_name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| field.to_owned());
+    let file_name =
+        name.filter(|name| !name.is_empty()).unwrap_or_else(|| default_name(field).to_owned());
     Ok(Some(Upload { file_name, content }))
 }
 

@@ -158,7 +158,7 @@ impl ImagesApi {
     ///
     /// ```sh
     /// curl -F contextReference=CT2Q6aB0r9xK3mT7vWqLzE -F imageName=web \
-    ///   -F base=debian-puppet -F puppetmanifest=@manifests/visits.pp \
+    ///   -F base=debian-puppet -F puppetmanifest=@manifests/visits-web.pp \
     ///   http://127.0.0.1:8888/builder/images
     /// ```
     #[oai(path = "/images", method = "post", operation_id = "createImage", tag = "Tags::Builder")]

@@ -107,12 +107,18 @@ pub(super) fn desired(
             desired.volumes.push(volume_body(owner, key, volume)?);
         }
     }
-    let maker = container::Maker { owner, composition };
-    for (name, service) in &composition.services {
-        let Some(image) = images.get(name) else { continue };
-        let container = maker.container(name, service, image)?;
+    let with_images = || {
+        let services = composition.services.iter();
+        services.filter_map(|(name, service)| Some((name, service, images.get(name)?)))
+    };
+    for (name, service, image) in with_images() {
         desired.volumes.extend(container::anonymous_volumes(owner, name, service, image));
-        desired.containers.insert(name.clone(), container);
+    }
+    let labels = |body: &api::VolumeCreateRequest| Some((body.name.clone()?, body.labels.clone()?));
+    let volumes = desired.volumes.iter().filter_map(labels).collect();
+    let maker = container::Maker { owner, composition, volumes };
+    for (name, service, image) in with_images() {
+        desired.containers.insert(name.clone(), maker.container(name, service, image)?);
     }
     Ok(desired)
 }

@@ -8,6 +8,9 @@ use crate::error::Problem;
 /// no more than another one.
 const PROBLEMS_MAX: usize = 100;
 
+/// In characters. The longest message without a quotation has some 200.
+const TEXT_MAX: usize = 400;
+
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     problems: Vec<Problem>,
@@ -55,7 +58,8 @@ impl Place {
 impl Notes {
     pub(super) fn problem(&mut self, problem: Problem) {
         if !self.is_full() {
-            self.problems.push(problem);
+            let (path, message) = (shown(&problem.path), shown(&problem.message));
+            self.problems.push(Problem { path, message, ..problem });
         }
     }
 
@@ -81,8 +85,10 @@ impl Notes {
 
     /// Says of a key that it is not handled.
     pub(super) fn refuse(&mut self, keys: &Keys, item: &Item<'_>) {
-        if !self.is_full() {
-            self.problems.extend(keys.refuse(item));
+        if !self.is_full()
+            && let Some(problem) = keys.refuse(item)
+        {
+            self.problem(problem);
         }
     }
 
@@ -94,5 +100,14 @@ impl Notes {
 
     pub(super) fn is_clean(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+/// Problems quote the file, which may hold anything at any length.
+fn shown(text: &str) -> String {
+    let visible = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => text[..end].chars().map(visible).chain("...".chars()).collect(),
+        None => text.chars().map(visible).collect(),
     }
 }

@@ -23,7 +23,13 @@ pub(super) fn service(item: &Item<'_>, format: Format, notes: &mut Notes) -> Ser
     let name = item.key;
     let mut service = Service::default();
     notes.check(names::check_key(item, "service"));
-    let entries = notes.take(item.entries());
+    let entries = match item.entries() {
+        Ok(entries) => entries,
+        Err(problem) => {
+            notes.problem(problem);
+            return service;
+        }
+    };
     for entry in &entries {
         match entry.key {
             "image" => service.image = notes.take(image(entry)),

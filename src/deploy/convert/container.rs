@@ -30,6 +30,8 @@ impl Container {
 pub(super) struct Maker<'a> {
     pub(super) owner: Owner<'a>,
     pub(super) composition: &'a Composition,
+    /// The labels of the composition's own volumes, by their names on the engine.
+    pub(super) volumes: HashMap<String, HashMap<String, String>>,
 }
 
 impl Maker<'_> {
@@ -110,12 +112,30 @@ impl Maker<'_> {
         let named = service.volumes.iter().filter_map(|mount| {
             let key = mount.volume.as_ref()?;
             let volume = self.composition.volumes.get(key)?;
-            Some(volume_mount(self.owner.volume(key, volume), mount))
+            Some(self.mount(self.owner.volume(key, volume), mount))
         });
         let anonymous = anonymous_mounts(service, image)
             .into_iter()
-            .map(|mount| volume_mount(anonymous_name(self.owner, name, &mount.target), &mount));
+            .map(|mount| self.mount(anonymous_name(self.owner, name, &mount.target), &mount));
         named.chain(anonymous).collect()
+    }
+
+    /// The labels go along because the engine makes a volume that is not there when it makes the
+    /// container, and nothing of Crane's is without them.
+    fn mount(&self, source: String, mount: &Mount) -> api::Mount {
+        let options = api::MountVolumeOptions {
+            no_copy: mount.no_copy.then_some(true),
+            labels: self.volumes.get(&source).cloned(),
+            ..Default::default()
+        };
+        api::Mount {
+            typ: Some(api::MountType::VOLUME),
+            source: Some(source),
+            target: Some(mount.target.clone()),
+            read_only: mount.read_only.then_some(true),
+            volume_options: Some(options),
+            ..Default::default()
+        }
     }
 }
 
@@ -157,18 +177,6 @@ fn anonymous_mounts(service: &Service, image: &Image) -> Vec<Mount> {
 fn anonymous_name(owner: Owner<'_>, service: &str, target: &str) -> String {
     let digest = hex(target.as_bytes());
     format!("{}-{service}-{}", owner.project(), &digest[..12])
-}
-
-fn volume_mount(source: String, mount: &Mount) -> api::Mount {
-    let options = api::MountVolumeOptions { no_copy: Some(true), ..Default::default() };
-    api::Mount {
-        typ: Some(api::MountType::VOLUME),
-        source: Some(source),
-        target: Some(mount.target.clone()),
-        read_only: mount.read_only.then_some(true),
-        volume_options: mount.no_copy.then_some(options),
-        ..Default::default()
-    }
 }
 
 /// The engine takes an empty list for "the image's", and one empty word for none.

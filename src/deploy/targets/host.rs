@@ -7,11 +7,13 @@ mod remove;
 mod start;
 mod status;
 
-use super::super::{
-    Deployment,
-    convert::{self, Owner},
-};
+use futures_util::{StreamExt, stream};
+
 use crate::{
+    deploy::{
+        Deployment,
+        convert::{self, Owner},
+    },
     engine::Engine,
     error::{Error, Result},
     model::{Channel, LABEL_RESOURCE, Log},
@@ -66,6 +68,16 @@ pub(in crate::deploy) async fn down(
 /// What the engine's lists of a composition's things are filtered by.
 fn label(token: &str) -> String {
     format!("{LABEL_RESOURCE}={token}")
+}
+
+/// More requests at a time make no engine faster.
+const PARALLEL: usize = 8;
+
+/// Waits for all of them, some at a time, in any order; none is dropped because another one fails.
+async fn in_parallel<F: Future>(requests: impl Iterator<Item = F>) -> Vec<F::Output> {
+    // Collected first: a stream that still borrows its closure cannot be sent between threads.
+    let requests: Vec<_> = requests.collect();
+    stream::iter(requests).buffer_unordered(PARALLEL).collect().await
 }
 
 /// The same error, said about a service, network or volume.

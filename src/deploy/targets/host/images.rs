@@ -13,7 +13,7 @@ use crate::{
     registry::Registry,
 };
 
-/// Pulls share the line to the registry; the engine itself fetches three layers of each at a time.
+/// Pulls share one line; the engine itself fetches three layers of each at a time.
 const PARALLEL: usize = 4;
 
 /// A service's image as it is to be had.
@@ -37,16 +37,7 @@ pub(super) async fn ready(
         let source = source(&service.image, registry, deployment);
         sources.entry(source.reference.clone()).or_insert(source).services.push(name.clone());
     }
-    let pulls = sources
-        .into_values()
-        .map(|source| async move {
-            let image = bring(engine, &source, log).await;
-            let services = source.services;
-            image
-                .map_err(|error| about(&format!("service '{}'", services.join("', '")), error))
-                .map(|image| (services, image))
-        })
-        .collect::<Vec<_>>();
+    let pulls: Vec<_> = sources.into_values().map(|source| bring(engine, source, log)).collect();
     let images: Vec<_> = stream::iter(pulls).buffer_unordered(PARALLEL).try_collect().await?;
     let each = |(services, image): (Vec<String>, Image)| {
         services.into_iter().map(move |service| (service, image.clone()))
@@ -70,7 +61,14 @@ fn source<'a>(image: &str, registry: Option<&'a Registry>, deployment: &Deployme
     }
 }
 
-async fn bring(engine: &Engine, source: &Source<'_>, log: &Log) -> Result<Image> {
+async fn bring(engine: &Engine, source: Source<'_>, log: &Log) -> Result<(Vec<String>, Image)> {
+    match pull(engine, &source, log).await {
+        Ok(image) => Ok((source.services, image)),
+        Err(error) => Err(about(&format!("service '{}'", source.services.join("', '")), error)),
+    }
+}
+
+async fn pull(engine: &Engine, source: &Source<'_>, log: &Log) -> Result<Image> {
     let reference = &source.reference;
     let here = engine.image(reference).await?;
     if source.registry.is_some() || here.is_none() {

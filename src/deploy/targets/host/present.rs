@@ -25,6 +25,8 @@ pub(super) struct Container {
     pub(super) service: String,
     /// Services that have to be removed after this one.
     pub(super) after: Vec<String>,
+    /// Names of the networks it is on.
+    pub(super) networks: Vec<String>,
     pub(super) config: String,
 }
 
@@ -57,10 +59,6 @@ impl Present {
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
-    }
-
     /// What is here and not in `other`.
     pub(super) fn without(mut self, other: &Self) -> Self {
         let ids: HashSet<_> = other.containers.iter().map(|container| &container.id).collect();
@@ -83,6 +81,11 @@ impl From<api::ContainerSummary> for Container {
             name: names.first().map(|name| name.trim_start_matches('/')).unwrap_or_default().into(),
             service: text(&mut labels, LABEL_SERVICE),
             after: after.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            networks: summary
+                .network_settings
+                .and_then(|settings| settings.networks)
+                .map(|networks| networks.into_keys().collect())
+                .unwrap_or_default(),
             config: text(&mut labels, LABEL_CONFIG),
         }
     }

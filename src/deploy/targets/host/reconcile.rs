@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures_util::{StreamExt, stream};
-
 use super::{
-    about,
+    about, in_parallel,
     present::{self, Network, Present},
-    remove::{self, PARALLEL},
+    remove,
 };
 use crate::{
     deploy::convert::{self, Desired, LABEL_CONFIG},
@@ -74,7 +72,7 @@ async fn outdated(
         desired.containers.get(&container.service).is_some_and(|wanted| {
             wanted.name == container.name
                 && config(wanted.body.labels.as_ref()) == container.config
-                && wanted.networks().all(stays)
+                && wanted.networks().all(|name| stays(name) && container.networks.contains(name))
         })
     };
     let (kept, outdated): (Vec<_>, Vec<_>) = before.containers.iter().cloned().partition(is_wanted);
@@ -88,7 +86,7 @@ async fn outdated(
         return Err(remove::left_behind(&left));
     }
     for container in &kept {
-        log.write(Channel::Up, format!("container {}: as it is to be", container.name)).await;
+        log.write(Channel::Up, format!("container {}: unchanged", container.name)).await;
     }
     Ok(kept.into_iter().map(|container| (container.service, container.id)).collect())
 }
@@ -151,17 +149,15 @@ async fn containers(
     mut containers: Containers,
     log: &Log,
 ) -> Result<Containers> {
-    let missing =
-        desired.containers.iter().filter(|(service, _)| !containers.contains_key(*service));
-    let missing = missing
-        .map(|(service, wanted)| async move {
-            let made = container(engine, wanted, log).await;
-            made.map(|id| (service.clone(), id))
-                .map_err(|error| about(&format!("service '{service}'"), error))
-        })
-        .collect::<Vec<_>>();
-    let made: Vec<_> = stream::iter(missing).buffer_unordered(PARALLEL).collect().await;
-    for made in made {
+    let missing: Vec<_> =
+        desired.containers.iter().filter(|(name, _)| !containers.contains_key(*name)).collect();
+    let requests = missing.into_iter().map(|(service, wanted)| async move {
+        match container(engine, wanted, log).await {
+            Ok(id) => Ok((service.clone(), id)),
+            Err(error) => Err(about(&format!("service '{service}'"), error)),
+        }
+    });
+    for made in in_parallel(requests).await {
         let (service, id) = made?;
         containers.insert(service, id);
     }

@@ -2,22 +2,21 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
-use super::present::{Container, Network, Present};
+use super::{
+    in_parallel,
+    present::{Container, Network, Present},
+};
 use crate::{
     engine::Engine,
     error::{Error, Problem, Result},
     model::{Channel, Log},
 };
 
-/// More requests at a time make no engine faster.
-pub(super) const PARALLEL: usize = 8;
-
-/// A deployment that was dropped may have left a request that the engine is still working on. Such
-/// requests end within milliseconds, so after this time a look shows what has come of them.
-const LATE: Duration = Duration::from_millis(300);
+/// A deployment that was dropped may have left the engine at work on a container. A look this much
+/// later shows it.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Removes all containers and networks with a label, given as `key=value`, and the volumes: all of
 /// them, or only those that nobody named.
@@ -29,42 +28,40 @@ pub(in crate::deploy) async fn remove_labelled(
     volumes: bool,
     log: &Log,
 ) -> Result<()> {
-    let last_look = Instant::now() + LATE;
-    let mut kept = Vec::new();
+    let (mut left, mut late) = (Vec::new(), false);
     loop {
-        let late = Instant::now() >= last_look;
-        let mut present = Present::labelled(engine, label).await?;
-        if !volumes {
-            let (anonymous, named) =
-                present.volumes.into_iter().partition(|volume| volume.anonymous);
-            present.volumes = anonymous;
-            kept = named;
-        }
-        let left = remove(engine, &present, log).await;
-        if !left.is_empty() {
-            return Err(left_behind(&left));
-        }
-        if present.is_empty() && late {
+        let containers = engine.containers_labelled(label).await?;
+        let last_look = containers.is_empty() && late;
+        let containers = containers.into_iter().map(Container::from).collect();
+        left.extend(remove_containers(engine, containers, log).await);
+        if last_look || !left.is_empty() {
             break;
         }
-        sleep_until(last_look).await;
+        late = true;
+        sleep(LATE).await;
     }
+    let mut present = Present::labelled(engine, label).await?;
+    present.containers.clear();
+    let (going, kept): (Vec<_>, Vec<_>) =
+        present.volumes.into_iter().partition(|volume| volumes || volume.anonymous);
+    present.volumes = going;
+    left.extend(remove(engine, &present, log).await);
     for volume in kept {
         log.write(Channel::Up, format!("volume {}: kept", volume.name)).await;
     }
-    Ok(())
+    if left.is_empty() { Ok(()) } else { Err(left_behind(&left)) }
 }
 
 /// Removes all that is given, and goes on where something cannot be removed; gives what is left.
 pub(super) async fn remove(engine: &Engine, present: &Present, log: &Log) -> Vec<Problem> {
     let mut left = remove_containers(engine, present.containers.clone(), log).await;
     let networks = present.networks.iter().map(|network| remove_network(engine, network, log));
-    left.extend(side_by_side(networks.collect()).await);
+    left.extend(in_parallel(networks).await.into_iter().flatten());
     let volumes = present.volumes.iter().map(|volume| async move {
         let outcome = engine.remove_volume(&volume.name).await;
         report("volume", &volume.name, outcome, log).await
     });
-    left.extend(side_by_side(volumes.collect()).await);
+    left.extend(in_parallel(volumes).await.into_iter().flatten());
     left
 }
 
@@ -75,13 +72,6 @@ pub(super) async fn remove_network(
 ) -> Option<Problem> {
     let outcome = engine.remove_network(&network.id).await;
     report("network", &network.name, outcome, log).await
-}
-
-/// Runs removals, some at a time; gives what they leave. They come as a list, as a stream that
-/// makes them from borrowed things is not known to be `Send` (rust-lang/rust#102211).
-async fn side_by_side(removals: Vec<impl Future<Output = Option<Problem>>>) -> Vec<Problem> {
-    let outcomes: Vec<_> = stream::iter(removals).buffer_unordered(PARALLEL).collect().await;
-    outcomes.into_iter().flatten().collect()
 }
 
 /// Removes containers, those first that no other one needs; gives what is left.
@@ -95,17 +85,17 @@ pub(super) async fn remove_containers(
         let needed = |container: &Container| {
             containers.iter().any(|other| other.after.contains(&container.service))
         };
-        let (last, mut next): (Vec<_>, Vec<_>) = containers.iter().cloned().partition(needed);
-        containers = last;
-        if next.is_empty() {
+        let (later, mut now): (Vec<_>, Vec<_>) = containers.iter().cloned().partition(needed);
+        containers = later;
+        if now.is_empty() {
             // Labels of several versions of a composition may contradict each other.
-            next = std::mem::take(&mut containers);
+            now = std::mem::take(&mut containers);
         }
-        let removals = next.iter().map(|container| async move {
+        let removals = now.iter().map(|container| async move {
             let outcome = engine.remove_container(&container.id).await;
             report("container", &container.name, outcome, log).await
         });
-        left.extend(side_by_side(removals.collect()).await);
+        left.extend(in_parallel(removals).await.into_iter().flatten());
     }
     left
 }

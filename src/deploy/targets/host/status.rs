@@ -1,8 +1,6 @@
 //! What runs of a composition.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use super::{label, present::Container, remove::PARALLEL};
+use super::{in_parallel, label, present::Container};
 use crate::{
     deploy::{
         ServiceStatus,
@@ -23,24 +21,19 @@ pub(in crate::deploy) async fn status(
 ) -> Result<Vec<ServiceStatus>> {
     let present = engine.containers_labelled(&label(token)).await?;
     let containers: Vec<Container> = present.into_iter().map(Container::from).collect();
-    let looks = composition
-        .services
-        .iter()
-        .map(|(name, service)| async {
-            let container = containers.iter().find(|container| container.service == *name);
-            let seen = match container {
-                Some(container) => engine.container(&container.id).await?,
-                None => None,
-            };
-            Ok(match (container, seen) {
-                (Some(container), Some(seen)) => {
-                    observed(name, &container.name, service.restart, seen)
-                }
-                _ => absent(name),
+    let looks = composition.services.iter().map(|(name, service)| {
+        let container = containers.iter().find(|container| container.service == *name);
+        async move {
+            let Some(container) = container else { return Ok(absent(name)) };
+            Ok(match engine.container(&container.id).await? {
+                Some(seen) => observed(name, &container.name, service.restart, seen),
+                None => absent(name),
             })
-        })
-        .collect::<Vec<_>>();
-    stream::iter(looks).buffered(PARALLEL).try_collect().await
+        }
+    });
+    let mut services = in_parallel(looks).await.into_iter().collect::<Result<Vec<_>>>()?;
+    services.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(services)
 }
 
 fn absent(name: &str) -> ServiceStatus {

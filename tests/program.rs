@@ -1,0 +1,188 @@
+//! The program itself: its exit codes, its signals, and what a killed one leaves behind.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Form, docker, http::Http, rig};
+
+fn crane(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crane"));
+    command.args(arguments).env_clear().env("PATH", std::env::var("PATH").unwrap());
+    command.envs(variables.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = crane(arguments, variables).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// `crane serve` as a process of its own, which is killed when this is dropped.
+struct Served {
+    child: Child,
+    http: Http,
+}
+
+impl Served {
+    fn start(data_dir: &Path) -> Self {
+        let (engine, registry) = (rig("RIG_ENGINE"), rig("RIG_REGISTRY"));
+        let arguments =
+            ["serve", "--bind", "127.0.0.1:0", "--data-dir", data_dir.to_str().unwrap()];
+        let variables = [("CRANE_ENGINE", engine.as_str()), ("CRANE_REGISTRY", registry.as_str())];
+        let mut child = crane(&arguments, &variables).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| line.split_once("Swagger UI is ").map(|(_, url)| url.to_owned()))
+            .expect("crane says where it listens");
+        let url = url.split_once("/\"").unwrap().0.to_owned();
+        // Else its log would fill the pipe and hold it up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, http: Http::new(&url) }
+    }
+
+    async fn reaches(&self, path: &str, status: &str) -> Value {
+        for _ in 0..2400 {
+            let body = self.http.get(path).await.ok();
+            if body["status"] == status {
+                return body;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{path} is not {status}: {}", self.http.get(path).await.text)
+    }
+
+    fn signal(&mut self, signal: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn help_teaches_and_the_version_is_told() {
+    let (code, out, _) = run(&["serve", "--help"], &[]);
+    assert_eq!(code, 0);
+    for words in ["--data-dir", "CRANE_API_TOKEN", "[default: 127.0.0.1:8888]", "Example"] {
+        assert!(out.contains(words), "{words} is not in {out}");
+    }
+    assert!(!out.contains("--api-token"), "a secret as a flag shows in the process list");
+    assert_eq!(run(&["--version"], &[]).1, concat!("crane ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert!(run(&["completions", "bash"], &[]).1.contains("complete"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_exit_78_and_names_its_place() {
+    let (code, _, error) = run(&["serve", "--bind", "0.0.0.0:0"], &[]);
+    assert_eq!(code, 78);
+    assert!(error.starts_with("crane: --bind: ") && error.contains("CRANE_API_TOKEN"), "{error}");
+
+    let (code, _, error) = run(&["check"], &[("CRANE_PARALLEL_BUILDS", "0")]);
+    assert_eq!((code, &*error), (78, "crane: CRANE_PARALLEL_BUILDS: must be at least 1\n"));
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "bind = \"127.0.0.1:0\"\nport = 80\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, _, error) = run(&["serve", "--config", path], &[]);
+    assert_eq!(code, 78);
+    assert!(error.starts_with(&format!("crane: {path}:2: there is no setting 'port'")), "{error}");
+}
+
+#[test]
+fn check_shows_what_is_in_force_without_secrets_and_tries_every_part() {
+    let data = TempDir::new().unwrap();
+    let (engine, registry) = (rig("RIG_ENGINE"), rig("RIG_REGISTRY"));
+    let directory = data.path().to_str().unwrap();
+    let variables = [
+        ("CRANE_DATA_DIR", directory),
+        ("CRANE_ENGINE", &engine),
+        ("CRANE_REGISTRY", &registry),
+        ("CRANE_API_TOKEN", "hidden-token"),
+    ];
+    let (code, out, error) = run(&["check"], &variables);
+    assert_eq!(code, 0, "{out}{error}");
+    assert!(!out.contains("hidden-token") && out.contains("(set)"), "{out}");
+    assert_eq!(out.lines().filter(|line| line.ends_with(" correct")).count(), 4, "{out}");
+
+    let (code, out, _) = run(&["check", "--registry", "127.0.0.1:1"], &variables);
+    assert_eq!(code, 1, "{out}");
+    let verdict = out.lines().rfind(|line| line.starts_with("registry ")).unwrap();
+    assert!(verdict.contains("127.0.0.1:1"), "{verdict}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_lets_a_request_end_and_keeps_the_state() {
+    let data = TempDir::new().unwrap();
+    let mut served = Served::start(data.path());
+    let body = served.http.post("/builder/contexts", Form::default()).await.ok();
+    assert_eq!(served.signal("TERM"), Some(0));
+    let served = Served::start(data.path());
+    let path = format!("/builder/contexts/{}", body["token"].as_str().unwrap());
+    assert_eq!(served.http.get(&path).await.ok(), body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_a_killed_process_left_is_taken_up_and_finished() {
+    let data = TempDir::new().unwrap();
+    let mut served = Served::start(data.path());
+    let git = rig("RIG_GIT");
+    let puppetfile = format!("mod 'stdlib', git: '{git}/puppetlabs-stdlib.git', tag: 'v8.5.0'\n");
+    let form = Form::default().file("puppetfile", "Puppetfile", puppetfile);
+    let context = served.http.post("/builder/contexts", form).await.ok();
+    let dockerfile = format!("FROM {}\nRUN sleep 2 && echo built > /built\n", rig("RIG_BASE"));
+    let form = Form::default().text("imageName", "taken-up");
+    let form = form.file("dockerfile", "Dockerfile", dockerfile);
+    let image = served.http.post("/builder/images", form).await.ok();
+    let compose =
+        format!("services:\n  a:\n    image: {}\n    command: [sleep, '99']\n", rig("RIG_BASE"));
+    let form = Form::default().file("composefile", "c.yml", compose);
+    let composition = served.http.post("/composer", form).await.ok();
+    served.signal("KILL");
+
+    let mut served = Served::start(data.path());
+    let token = |body: &Value| body["token"].as_str().unwrap().to_owned();
+    served.reaches(&format!("/builder/contexts/{}", token(&context)), "finished").await;
+    served.reaches(&format!("/builder/images/{}", token(&image)), "finished").await;
+    let composition = token(&composition);
+    served.reaches(&format!("/composer/{composition}"), "finished").await;
+    let label = format!("label=eu.cloudopting.crane.resource={composition}");
+    let containers = docker::docker(&["ps", "--all", "--quiet", "--filter", &label]);
+    assert_eq!(containers.lines().count(), 1, "once, not twice: {containers}");
+    let purged = served.http.send("POST", "/extra/purge", &[], vec![]).await.ok();
+    assert_eq!(purged["status"], "finished", "{purged}");
+    assert_eq!(docker::docker(&["ps", "--all", "--quiet", "--filter", &label]), "");
+    assert_eq!(served.signal("TERM"), Some(0));
+}
+
+#[test]
+fn a_second_process_on_one_store_says_who_has_it() {
+    let data = TempDir::new().unwrap();
+    let served = Served::start(data.path());
+    let arguments = ["serve", "--bind", "127.0.0.1:0", "--data-dir", data.path().to_str().unwrap()];
+    let (code, _, error) = run(&arguments, &[]);
+    assert_eq!(code, 1);
+    let words = format!("in use by the process {}", served.child.id());
+    assert!(error.contains(&words), "{error}");
+}
+
+#[test]
+fn the_document_on_standard_output_is_the_committed_one() {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/crane.json");
+    let (code, out, _) = run(&["openapi"], &[]);
+    assert_eq!((code, out), (0, std::fs::read_to_string(committed).unwrap()));
+}
