@@ -26,10 +26,8 @@ const BACKENDS: [&str; 2] = ["memory:", "filesystem:"];
 fn stores(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let opened: Vec<_> = BACKENDS
-        .iter()
-        .map(|url| (url, runtime.block_on(open(url, directory.path()))))
-        .collect();
+    let opened: Vec<_> =
+        BACKENDS.iter().map(|url| (url, runtime.block_on(open(url, directory.path())))).collect();
 
     let mut group = criterion.benchmark_group("create with 64 writers");
     group.throughput(Throughput::Elements(WRITERS));
