@@ -23,6 +23,7 @@ fn build_of(dockerfile: &str, more: Vec<Entry>) -> Build {
         dockerfile: "Dockerfile".into(),
         labels: BTreeMap::new(),
         login: None,
+        no_cache: false,
         context_key: "it-engine".into(),
     }
 }

@@ -1,1 +1,208 @@
-//! build
+//! Builds images from an installed context and puts them into the registry.
+//!
+//! The build context that the engine sees is the context's `modules/`, the manifest under the name
+//! it was uploaded with, and `images/<name>/` with the Dockerfile and the manifest once more: what
+//! Dockerfiles written for CloudOpting-Crane 0.5 expect.
+
+mod context;
+mod dockerfile;
+mod generated;
+mod labels;
+mod publish;
+mod puppet_log;
+mod references;
+mod request;
+mod vouch;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use time::OffsetDateTime;
+
+use self::{
+    dockerfile::Dockerfile,
+    puppet_log::Errors,
+    references::{Base, Resolver},
+};
+use crate::{
+    engine::{Build, Engine, Failure, Login, Outcome},
+    error::{Error, Problem, Result},
+    model::{Channel, Log},
+    registry::{Deletion, Registry},
+};
+
+pub use self::request::{Built, Request, Source, Upload, check};
+
+/// What a request comes down to.
+struct Plan {
+    /// As the builder gets it.
+    dockerfile: String,
+    /// The user's, where there is one.
+    parsed: Option<Dockerfile>,
+    base: Option<Base>,
+}
+
+/// Builds an image, pushes it if there is a registry, and names it on the engine.
+///
+/// The registry and the images of Crane's that the image is built on are looked at before anything
+/// is built. Labels, tags and digest are as in the API contract.
+///
+/// Fails with [`Error::Invalid`] for mistakes that are found before, with [`Error::Failed`] and its
+/// problems for a build or a run of Puppet that failed, and with [`Error::Unavailable`] for an
+/// engine or a registry that does not do its part. No image and no name is left then, and an older
+/// image of this name stays. Dropped in the middle, the build ends on the engine; what it may have
+/// made there has the request's labels, by which [`remove`] finds it.
+pub async fn image(
+    engine: &Engine,
+    registry: Option<&Registry>,
+    request: &Request,
+    log: &Log,
+) -> Result<Built> {
+    if let Some(problem) = check(&request.source).into_iter().next() {
+        return Err(Error::problem(problem));
+    }
+    if let Some(registry) = registry {
+        registry.ping().await?;
+    }
+    let plan = plan(engine, registry, request).await?;
+    let login = registry.and_then(login);
+    let dockerfile = format!("images/{}/Dockerfile", request.name);
+    let mut files = vec![(dockerfile.clone(), plan.dockerfile)];
+    if let Some(manifest) = request.source.manifest() {
+        files.push((manifest.file_name.clone(), manifest.content.clone()));
+        let beside = format!("images/{}/{}", request.name, manifest.file_name);
+        files.push((beside, manifest.content.clone()));
+    }
+    let mut build = Build {
+        context: Arc::new(context::collect(request.root.clone(), files).await?),
+        dockerfile,
+        labels: labels::labels(request, plan.base.as_ref(), OffsetDateTime::now_utc())?,
+        login: login.clone(),
+        no_cache: false,
+        context_key: request.context_token.clone().unwrap_or_else(|| request.tag.clone()),
+    };
+    let manifest = request.source.manifest().map(|manifest| manifest.file_name.as_str());
+    let built = loop {
+        let mut errors = Errors::default();
+        let outcome = engine.build(&build, log, &mut |step, seen| errors.watch(step, seen)).await?;
+        let problems = errors.problems(manifest, plan.parsed.as_ref());
+        let built = match outcome {
+            Outcome::Built(built) => built,
+            Outcome::Failed(failure) => {
+                return Err(explain(&failure, problems, plan.parsed.as_ref()));
+            }
+        };
+        // The exit code that Crane's own Dockerfile asks Puppet for is exact.
+        if plan.parsed.is_none() {
+            break built;
+        }
+        if !problems.is_empty() {
+            engine.discard(&built).await?;
+            return Err(hidden(problems, log).await);
+        }
+        let seen = errors.unseen.is_empty() || build.no_cache;
+        if seen || vouch::vouched(engine, &built.image, &errors.unseen).await? {
+            break built;
+        }
+        engine.remove_image(&built.image).await?;
+        let line = "Building again without the cache: what Puppet reported is not in it";
+        log.write(Channel::Log, line).await;
+        build.no_cache = true;
+    };
+    publish::publish(engine, registry, login.as_ref(), request, &built.image, log).await
+}
+
+/// Removes what was made for a resource: its images from the engine, found by the labels that were
+/// given with the request, and its tag from the registry, if that still has the digest.
+///
+/// Gives what could not be removed, in sentences.
+pub async fn remove(
+    engine: &Engine,
+    registry: Option<&Registry>,
+    labels: &BTreeMap<String, String>,
+    tag: &str,
+    digest: Option<&str>,
+) -> Result<Vec<String>> {
+    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut left = engine.remove_images_labelled(&labels).await?;
+    if let (Some(registry), Some(digest)) = (registry, digest) {
+        match registry.delete(tag, publish::TAG, digest).await? {
+            Deletion::Refused(reason) => left.push(reason),
+            Deletion::Deleted | Deletion::Absent | Deletion::Moved => {}
+        }
+    }
+    Ok(left)
+}
+
+async fn plan(engine: &Engine, registry: Option<&Registry>, request: &Request) -> Result<Plan> {
+    let resolver = Resolver { engine, registry };
+    match &request.source {
+        Source::Base { base, manifest } => {
+            let base = resolver.own(base, |words| Problem::new("base", words)).await?;
+            let buildkit = engine.builds_with_buildkit().await?;
+            let dockerfile = generated::dockerfile(&base.reference, &manifest.file_name, buildkit);
+            Ok(Plan { dockerfile, parsed: None, base: Some(base) })
+        }
+        Source::Dockerfile { dockerfile, .. } => {
+            let parsed = dockerfile::parse(dockerfile);
+            let (dockerfile, base) = resolver.dockerfile(dockerfile, &parsed, request).await?;
+            Ok(Plan { dockerfile, parsed: Some(parsed), base })
+        }
+    }
+}
+
+fn login(registry: &Registry) -> Option<Login> {
+    let credentials = registry.credentials()?;
+    Some(Login {
+        host: registry.host().to_owned(),
+        username: credentials.username.clone(),
+        password: credentials.password.clone(),
+    })
+}
+
+/// Errors of Puppet's in a build that succeeded.
+async fn hidden(problems: Vec<Problem>, log: &Log) -> Error {
+    let reported = count(&problems);
+    let description = match problems.first() {
+        Some(first) => format!("Puppet reported {reported}, although the build went on: {first}"),
+        None => reported,
+    };
+    log.write(Channel::ErrorLog, format!("ERROR: {description}")).await;
+    Error::Failed { description, problems }
+}
+
+/// A build that failed, in a sentence: by Puppet's own words if it was Puppet.
+fn explain(failure: &Failure, mut problems: Vec<Problem>, parsed: Option<&Dockerfile>) -> Error {
+    let Failure { step, message } = failure;
+    let mut description = match (problems.first(), step) {
+        (Some(first), _) => format!("Puppet reported {}: {first}", count(&problems)),
+        (None, Some(step)) => format!("the step '{}' failed: {message}", step.instruction),
+        (None, None) => format!("the engine cannot build this: {message}"),
+    };
+    if parsed.is_some_and(|file| file.heredocs) && message.contains("unknown instruction") {
+        description.push_str(
+            ". The engine takes the lines of a here-document (<<) for instructions: Docker 23 and \
+             later know them, before that put the lines into a file or behind '&& \\'",
+        );
+    }
+    if problems.is_empty()
+        && let Some(file) = parsed
+    {
+        let line = step.as_ref().and_then(|step| file.line_of(&step.instruction));
+        let line = line.or_else(|| line_in(message));
+        problems.push(Problem { line, ..Problem::new("Dockerfile", message) });
+    }
+    Error::Failed { description, problems }
+}
+
+/// `dockerfile parse error line 3: ...`
+fn line_in(message: &str) -> Option<u32> {
+    let (_, rest) = message.split_once("line ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn count(problems: &[Problem]) -> String {
+    match problems.len() {
+        1 => "an error".to_owned(),
+        errors => format!("{errors} errors"),
+    }
+}

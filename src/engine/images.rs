@@ -101,24 +101,40 @@ impl Engine {
         }
     }
 
-    /// Images that carry a label, given as `key=value`, in the engine's order.
-    pub async fn images_labelled(&self, label: &str) -> Result<Vec<api::ImageSummary>> {
-        let filters = HashMap::from([("label", vec![label])]);
+    /// The steps that made an image, the newest first.
+    pub async fn image_history(&self, id: &str) -> Result<Vec<api::ImageHistoryResponseItem>> {
+        let docker = self.docker().await?;
+        docker.image_history(id).await.map_err(|error| failure(&error))
+    }
+
+    /// The digest that the registry of an image has it under, where the engine can tell.
+    pub async fn remote_digest(&self, reference: &str) -> Option<String> {
+        if !is_reference(reference) {
+            return None;
+        }
+        let image = self.docker().await.ok()?.inspect_registry_image(reference, None).await.ok()?;
+        image.descriptor.digest
+    }
+
+    /// Images that carry all these labels, each given as `key=value` or `key`, in the engine's
+    /// order.
+    pub async fn images_labelled(&self, labels: &[String]) -> Result<Vec<api::ImageSummary>> {
+        let filters = HashMap::from([("label", labels.to_vec())]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         self.docker().await?.list_images(Some(options)).await.map_err(|error| failure(&error))
     }
 
-    /// Removes the images with a label: the names that Crane gave them, and those without any
+    /// Removes the images with all these labels: the names that Crane gave them, and those without any
     /// name. Gives what stays, in sentences.
     ///
     /// Labels are inherited by images that others build on Crane's. Those have other names, so
     /// names that do not follow from [`LABEL_REF_NAME`] are left alone.
-    pub async fn remove_images_labelled(&self, label: &str) -> Result<Vec<String>> {
+    pub async fn remove_images_labelled(&self, labels: &[String]) -> Result<Vec<String>> {
         let mut left = Vec::new();
-        for image in self.images_labelled(label).await? {
+        for image in self.images_labelled(labels).await? {
             let Some(name) = image.labels.get(LABEL_REF_NAME) else { continue };
             let own = |tag: &&String| {
-                let repository = split(tag).0;
+                let repository = split_reference(tag).0;
                 repository == name || repository.ends_with(&format!("/{name}"))
             };
             let named = image.repo_tags.iter().any(|tag| tag != "<none>:<none>");
@@ -147,7 +163,7 @@ impl Engine {
         channel: Channel,
         log: &Log,
     ) -> Result<()> {
-        let (repository, tag) = split(reference);
+        let (repository, tag) = split_reference(reference);
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("fromImage", repository)
             .append_pair("tag", tag.unwrap_or("latest"))
@@ -211,15 +227,16 @@ impl Engine {
     }
 }
 
-/// `repository:tag` and `repository@digest` in two.
-fn split(reference: &str) -> (&str, Option<&str>) {
-    if let Some((repository, digest)) = reference.split_once('@') {
-        return (repository, Some(digest));
+/// The repository in the name of an image, and the tag or digest after it. Of a tag and a digest,
+/// the digest counts.
+pub fn split_reference(name: &str) -> (&str, Option<&str>) {
+    if let Some((name, digest)) = name.split_once('@') {
+        return (split_reference(name).0, Some(digest));
     }
-    match reference.rsplit_once(':') {
+    match name.rsplit_once(':') {
         // A colon before a slash belongs to the registry's port.
         Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
-        _ => (reference, None),
+        _ => (name, None),
     }
 }
 
@@ -237,9 +254,14 @@ mod tests {
 
     #[test]
     fn references_are_split_at_the_tag() {
-        assert_eq!(split("127.0.0.1:5000/a/b:1"), ("127.0.0.1:5000/a/b", Some("1")));
-        assert_eq!(split("127.0.0.1:5000/a/b"), ("127.0.0.1:5000/a/b", None));
-        assert_eq!(split("a@sha256:0"), ("a", Some("sha256:0")));
+        for (name, expected) in [
+            ("127.0.0.1:5000/a/b:1", ("127.0.0.1:5000/a/b", Some("1"))),
+            ("127.0.0.1:5000/a/b", ("127.0.0.1:5000/a/b", None)),
+            ("a@sha256:0", ("a", Some("sha256:0"))),
+            ("a:1@sha256:0", ("a", Some("sha256:0"))),
+        ] {
+            assert_eq!(split_reference(name), expected);
+        }
     }
 
     #[test]

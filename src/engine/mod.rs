@@ -23,8 +23,8 @@ use self::{system::Agreement, transport::Transport};
 use crate::error::{Error, Result, chain};
 
 pub use self::{
-    build::{Build, Builder, Built, Content, Context, Entry, Failure, Outcome, Step},
-    images::{LABEL_REF_NAME, Login},
+    build::{Build, Builder, Built, Content, Context, Entry, Failure, Outcome, Seen, Step},
+    images::{LABEL_REF_NAME, Login, split_reference},
 };
 
 /// The Engine API's own data types (`ContainerCreateBody`, `HostConfig`, ...).

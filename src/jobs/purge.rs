@@ -30,6 +30,10 @@ pub async fn purge(jobs: &Arc<Jobs>) -> Result<Vec<String>> {
     if let Err(error) = deploy::remove_labelled(&parts.engine, &label).await {
         left.push(chain(&error));
     }
+    match parts.engine.remove_images_labelled(&[label]).await {
+        Ok(images) => left.extend(images),
+        Err(error) => left.push(chain(&error)),
+    }
     Ok(left)
 }
 

@@ -6,6 +6,7 @@
 //! its children inherit, and is found by it under `/proc`.
 
 use std::{
+    collections::VecDeque,
     ffi::{OsStr, OsString},
     io::{self, ErrorKind},
     os::unix::ffi::OsStrExt,
@@ -99,7 +100,7 @@ async fn run_to_its_end(command: Command<'_>, log: Option<&Log>) -> Result<Outpu
     let mut running = Running { child, mark: command.mark };
     let mut stdout = Lines::new(running.child.stdout.take());
     let mut stderr = Lines::new(running.child.stderr.take());
-    let mut kept = Vec::new();
+    let mut kept = VecDeque::with_capacity(KEPT_LINES);
     let mut status = None;
     loop {
         let line = tokio::select! {
@@ -121,12 +122,12 @@ async fn run_to_its_end(command: Command<'_>, log: Option<&Log>) -> Result<Outpu
             log.write(Channel::Log, line.clone()).await;
         }
         if kept.len() == KEPT_LINES {
-            kept.remove(0);
+            kept.pop_front();
         }
-        kept.push(line);
+        kept.push_back(line);
     }
     let status = status.ok_or_else(|| io::Error::other("no exit status"))?;
-    Ok(Output { status, lines: kept })
+    Ok(Output { status, lines: kept.into() })
 }
 
 /// A run that ends with everything it started when this is dropped.
@@ -186,4 +187,75 @@ fn processes() -> impl Iterator<Item = Pid> {
 fn carries(pid: Pid, variable: &[u8]) -> bool {
     let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
     environment.is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry == variable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command<'a>(program: &'static str, arguments: &[&str], mark: &'a str) -> Command<'a> {
+        Command {
+            program,
+            arguments: arguments.iter().map(OsString::from).collect(),
+            directory: Path::new("/"),
+            environment: vec![("LANG", "C.UTF-8".into())],
+            mark: OsStr::new(mark),
+            time_limit: Duration::from_secs(60),
+            replacements: vec![("/usr".into(), "~")],
+        }
+    }
+
+    fn lines(output: Output) -> Vec<String> {
+        let mut lines = output.lines;
+        lines.sort();
+        lines
+    }
+
+    #[tokio::test]
+    async fn a_program_sees_nothing_of_the_servers_environment() {
+        let output = run(command("env", &[], "command-test-1"), None).await.unwrap();
+        assert!(output.status.success());
+        let path = format!("PATH={}", PATH.replace("/usr", "~"));
+        assert_eq!(lines(output), ["CRANE_RUN=command-test-1", "LANG=C.UTF-8", &path]);
+    }
+
+    #[tokio::test]
+    async fn arguments_are_no_shell() {
+        let arguments = ["%s\n", "$(id)", "`id`; id", "a b"];
+        let output = run(command("printf", &arguments, "command-test-2"), None).await.unwrap();
+        assert_eq!(lines(output), ["$(id)", "`id`; id", "a b"]);
+    }
+
+    #[tokio::test]
+    async fn both_outputs_are_logged_and_the_last_lines_kept() {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        let script = "seq 1500; echo wrong >&2; exit 3";
+        let log = Log::new(sender);
+        let ran = run(command("sh", &["-c", script], "command-test-3"), Some(&log));
+        let read = async {
+            let mut count = 0;
+            while count < 1501 && receiver.recv().await.is_some() {
+                count += 1;
+            }
+            count
+        };
+        let (output, count) = tokio::join!(ran, read);
+        let output = output.unwrap();
+        assert_eq!((output.status.code(), count, output.lines.len()), (Some(3), 1501, KEPT_LINES));
+        assert!(output.lines.contains(&"1500".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_missing() {
+        let failure = run(command("crane-no-such-program", &[], "command-test-4"), None).await;
+        assert!(matches!(failure, Err(Failure::Missing)));
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_is_ended_with_it() {
+        // It holds the output open, in a session of its own.
+        let arguments = ["-c", "setsid sleep 600 & echo started"];
+        let output = run(command("sh", &arguments, "command-test-5"), None).await.unwrap();
+        assert_eq!(output.lines, ["started"]);
+    }
 }

@@ -59,7 +59,7 @@ pub struct Installed {
 /// Reads a Puppetfile without running anything: what is wrong with it, or what it says.
 ///
 /// [`Error::Invalid`] with all problems of the file, each with path `puppetfile`, line and column;
-/// [`Error::TooLarge`] above 512 KiB.
+/// [`Error::TooLarge`] above 256 KiB.
 pub fn check(text: &str) -> Result<Puppetfile> {
     let (puppetfile, mut problems) = puppetfile::parse(text)?;
     problems.extend(r10k::unsupported(&puppetfile));

@@ -51,7 +51,9 @@ impl Run {
             fs::create_dir(run.path(directory))?;
         }
         tree::prepare(puppetfile, &run.path("tree"))?;
-        let mut configuration = serde_json::json!({ "cachedir": run.path("cache") });
+        let cache = run.path("cache");
+        let cache = cache.to_str().ok_or_else(|| io::Error::other("a path that is not UTF-8"))?;
+        let mut configuration = serde_json::json!({ "cachedir": cache });
         if let Some(forge) = &settings.forge {
             configuration["forge"] = serde_json::json!({ "baseurl": forge });
         }
@@ -139,7 +141,7 @@ pub(super) fn unsupported(puppetfile: &Puppetfile) -> Vec<Problem> {
         .map(|call| {
             let name = &call.value;
             call.at.problem(format!(
-                "`{name}` is librarian-puppet's, and r10k does not know it: leave it away, and \
+                "`{name}` is librarian-puppet's, and r10k does not know it: remove it, and \
                  list all modules with `mod`"
             ))
         })
@@ -160,7 +162,7 @@ fn unsupported_in(module: &Module) -> Vec<Problem> {
             }
             if let Some(sum) = &forge.sha256sum {
                 problems.push(sum.at.problem(
-                    "r10k ignores `sha256sum`, so that the pin would not hold: leave it away, or \
+                    "r10k ignores `sha256sum`, so that the pin would not hold: remove it, or \
                      use type: 'tarball' with `checksum`",
                 ));
             }

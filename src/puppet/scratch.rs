@@ -75,3 +75,24 @@ fn remove_if_left_behind(path: &Path) -> io::Result<()> {
     command::end(path.as_os_str());
     fs::remove_dir_all(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_stays_and_what_was_left_behind_goes() {
+        let parent = tempfile::tempdir().unwrap();
+        let names = || fs::read_dir(parent.path()).unwrap().count();
+        fs::create_dir_all(parent.path().join("x-left/behind")).unwrap();
+        fs::create_dir(parent.path().join("other")).unwrap();
+        fs::write(parent.path().join("x-file"), "").unwrap();
+        let first = Scratch::make(parent.path(), "x-").unwrap();
+        assert_eq!(names(), 3, "the first, other, x-file");
+        let second = Scratch::make(parent.path(), "x-").unwrap();
+        assert!(first.path().is_dir() && second.path().is_dir());
+        fs::write(first.path().join("file"), "").unwrap();
+        drop((first, second));
+        assert_eq!(names(), 2);
+    }
+}

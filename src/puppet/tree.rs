@@ -187,3 +187,75 @@ pub(super) fn version(context: &Path, module: &Module) -> Option<String> {
         && !metadata.version.contains(char::is_control);
     plain.then_some(metadata.version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn managed_by(text: &str) -> Vec<String> {
+        managed(&crate::puppet::check(text).unwrap())
+    }
+
+    #[test]
+    fn managed_directories_are_not_inside_each_other() {
+        assert_eq!(managed_by(""), Vec::<String>::new());
+        assert_eq!(managed_by("mod 'a/b'\nmod 'a/c'"), ["modules"]);
+        let git = "git: 'https://h/x', ref: 'x'";
+        let text = format!(
+            "mod 'a', {git}, install_path: ''\nmod 'b', {git}, install_path: 'site/deep'\n\
+             mod 'c', {git}, install_path: 'site'\nmod 'd', {git}, install_path: 'site-2'\n"
+        );
+        assert_eq!(managed_by(&text), ["a", "site", "site-2"]);
+    }
+
+    /// Directories with one file each, named after what it says.
+    fn plant(root: &Path, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_swap_that_fails_leaves_everything_as_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let (tree, context) = (home.path().join("tree"), home.path().join("context"));
+        let retired = home.path().join("retired");
+        plant(&tree, &[("a/file", "new"), ("b/file", "new"), ("c/file", "new")]);
+        // A file is where the last directory should go.
+        plant(&context, &[("a/file", "old"), ("c", "old")]);
+        let managed = ["a", "b", "c"].map(String::from);
+        let read = |path: &str| fs::read_to_string(context.join(path)).ok();
+        let error = swap(&managed, &tree, &context, &retired).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotADirectory);
+        let old = Some("old".to_owned());
+        assert_eq!((read("a/file"), read("b/file"), read("c")), (old.clone(), None, old));
+        fs::remove_file(context.join("c")).unwrap();
+        swap(&managed, &tree, &context, &retired).unwrap();
+        assert!(managed.iter().all(|path| read(&format!("{path}/file")).unwrap() == "new"));
+        assert!(context.join("modules").is_dir());
+    }
+
+    #[test]
+    fn versions_are_read_from_plain_files_only() {
+        let home = tempfile::tempdir().unwrap();
+        let file = crate::puppet::check("mod 'a/b'").unwrap();
+        let metadata = home.path().join("modules/b/metadata.json");
+        let version = || version(home.path(), &file.modules[0]);
+        assert_eq!(version(), None);
+        for (text, expected) in [
+            (r#"{"version": "1.2.3", "name": "a-b"}"#, Some("1.2.3")),
+            (r#"{"version": 1}"#, None),
+            (r#"{"version": "1\u0000"}"#, None),
+            ("no JSON", None),
+        ] {
+            plant(home.path(), &[("modules/b/metadata.json", text)]);
+            assert_eq!(version().as_deref(), expected, "{text}");
+        }
+        plant(home.path(), &[("elsewhere", r#"{"version": "1.2.3"}"#)]);
+        fs::remove_file(&metadata).unwrap();
+        symlink(home.path().join("elsewhere"), &metadata).unwrap();
+        assert_eq!(version(), None);
+    }
+}

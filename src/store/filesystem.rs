@@ -23,7 +23,15 @@ use crate::error::{Error, Result};
 /// What sled may keep in memory. Records are small; this holds some 50,000 of them.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// New records are refused while the disk has less room than this. An error inside sled would end
+/// all use of it until the next start, so its files must never be what fills the disk.
+const ROOM_FOR_NEW: u64 = 16 * 1024 * 1024;
+
+/// Changes and removals, which finish work or make room, go on until less than this is left.
+const ROOM_FOR_OLD: u64 = 4 * 1024 * 1024;
+
 pub(super) struct Filesystem {
+    directory: PathBuf,
     db: sled::Db,
     /// Writes so far.
     written: AtomicU64,
@@ -40,7 +48,13 @@ pub(super) async fn open(directory: &Path) -> Result<Filesystem> {
         fs::create_dir_all(&directory).map_err(|error| unusable(&directory, &error))?;
         let lock = lock(&directory)?;
         let db = open_or_mend(&directory)?;
-        Ok(Filesystem { db, written: AtomicU64::new(0), flushed: Mutex::new(0), _lock: lock })
+        Ok(Filesystem {
+            directory,
+            db,
+            written: AtomicU64::new(0),
+            flushed: Mutex::new(0),
+            _lock: lock,
+        })
     })
     .await
 }
@@ -81,7 +95,9 @@ fn open_or_mend(directory: &Path) -> Result<sled::Db> {
     let first = match open_database(&path) {
         Ok(db) => return Ok(db),
         Err(error @ sled::Error::Corruption { .. }) => error,
-        Err(error) => return Err(Error::unavailable("store", format!("{}: {error}", path.display()))),
+        Err(error) => {
+            return Err(Error::unavailable("store", format!("{}: {error}", path.display())));
+        }
     };
     let aside = copy_aside(&path)?;
     remove_matching(&path, |name| name.starts_with("snap."))?;
@@ -144,6 +160,16 @@ fn failure(error: sled::Error) -> Error {
     }
 }
 
+fn demand_room(directory: &Path, room: u64) -> Result<()> {
+    let disk =
+        rustix::fs::statvfs(directory).map_err(|error| unusable(directory, &error.into()))?;
+    if disk.f_bavail * disk.f_frsize >= room {
+        return Ok(());
+    }
+    let directory = directory.display();
+    Err(Error::unavailable("store", format!("the disk of {directory} is full; make room on it")))
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -163,13 +189,18 @@ fn unpack(bytes: &[u8]) -> Result<Entry> {
 }
 
 impl Filesystem {
-    /// Runs a write and waits until the disk has it.
+    /// Runs a write, if the disk has so much room, and waits until the disk has it.
     async fn commit(
         &self,
+        room: u64,
         write: impl FnOnce(&sled::Db) -> Result<bool> + Send + 'static,
     ) -> Result<bool> {
-        let db = self.db.clone();
-        let changed = blocking(move || write(&db)).await?;
+        let (directory, db) = (self.directory.clone(), self.db.clone());
+        let changed = blocking(move || {
+            demand_room(&directory, room)?;
+            write(&db)
+        })
+        .await?;
         if changed {
             let ticket = self.written.fetch_add(1, Ordering::SeqCst) + 1;
             self.flush(ticket).await?;
@@ -200,10 +231,9 @@ impl Store for Filesystem {
 
     async fn put_if_absent(&self, key: &str, value: Vec<u8>) -> Result<bool> {
         let key = key.to_owned();
-        self.commit(move |db| {
+        self.commit(ROOM_FOR_NEW, move |db| {
             let packed = pack(db.generate_id().map_err(failure)?, &value);
-            let swapped =
-                db.compare_and_swap(key, None::<&[u8]>, Some(packed)).map_err(failure)?;
+            let swapped = db.compare_and_swap(key, None::<&[u8]>, Some(packed)).map_err(failure)?;
             Ok(swapped.is_ok())
         })
         .await
@@ -211,7 +241,7 @@ impl Store for Filesystem {
 
     async fn compare_and_set(&self, key: &str, revision: u64, value: Vec<u8>) -> Result<bool> {
         let key = key.to_owned();
-        self.commit(move |db| {
+        self.commit(ROOM_FOR_OLD, move |db| {
             let Some(old) = db.get(&key).map_err(failure)? else { return Ok(false) };
             if unpack(&old)?.revision != revision {
                 return Ok(false);
@@ -225,7 +255,7 @@ impl Store for Filesystem {
 
     async fn delete(&self, key: &str) -> Result<bool> {
         let key = key.to_owned();
-        self.commit(move |db| Ok(db.remove(key).map_err(failure)?.is_some())).await
+        self.commit(ROOM_FOR_OLD, move |db| Ok(db.remove(key).map_err(failure)?.is_some())).await
     }
 
     async fn list(

@@ -1,7 +1,7 @@
 //! Builds, by each builder.
 
 use crane::{
-    engine::{Builder, Built, Content, Engine, Outcome, Step, connect},
+    engine::{Builder, Built, Content, Engine, Outcome, Seen, Step, connect},
     error::Error,
     model::Channel,
 };
@@ -48,8 +48,10 @@ async fn a_build_gives_an_image_and_a_log() {
         build.labels.insert("it-engine".into(), "quoted \"=,\" ü".into());
         let (sink, _lines) = log();
         let mut output = Vec::new();
-        let mut each = |step: &Step, line: &str| {
-            output.push((step.instruction.clone(), line.to_owned()));
+        let mut each = |step: &Step, seen: Seen<'_>| {
+            if let Seen::Line(line) = seen {
+                output.push((step.instruction.clone(), line.to_owned()));
+            }
         };
         let Outcome::Built(Built { image, .. }) =
             engine.build(&build, &sink, &mut each).await.unwrap()
@@ -195,7 +197,7 @@ async fn what_is_discarded_is_not_cached() {
             let build = build_of(&dockerfile, vec![file("f", "f")]);
             let (sink, _lines) = log();
             let mut ran = false;
-            let mut each = |_: &Step, line: &str| ran |= line == "ran";
+            let mut each = |_: &Step, seen: Seen<'_>| ran |= seen == Seen::Line("ran");
             let outcome = engine.build(&build, &sink, &mut each).await.unwrap();
             let Outcome::Built(built) = outcome else { panic!("{outcome:?}") };
             assert!(ran, "{builder:?}, {attempt}");
@@ -261,7 +263,7 @@ async fn a_dropped_build_ends_on_the_engine() {
         let build = build_of(&format!("FROM {}\nRUN exec sleep {seconds}\n", base()), vec![]);
         let (sink, _lines) = log();
         {
-            let mut none = |_: &Step, _: &str| ();
+            let mut none = |_: &Step, _: Seen<'_>| ();
             let mut work = Box::pin(engine.build(&build, &sink, &mut none));
             tokio::select! {
                 outcome = &mut work => panic!("{outcome:?}"),
@@ -296,8 +298,8 @@ async fn an_engine_that_goes_away_in_the_middle_is_unavailable() {
             build_of(&format!("FROM {}\nRUN echo up; exec sleep {seconds}\n", base()), vec![]);
         let (sink, _lines) = log();
         let (up, mut ups) = tokio::sync::mpsc::unbounded_channel();
-        let mut each = move |_: &Step, line: &str| {
-            if line == "up" {
+        let mut each = move |_: &Step, seen: Seen<'_>| {
+            if seen == Seen::Line("up") {
                 up.send(()).unwrap();
             }
         };

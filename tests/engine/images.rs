@@ -102,7 +102,7 @@ async fn only_crane_names_and_nameless_images_are_removed_by_label() {
         engine.tag_image(&named, repository, tag).await.unwrap();
     }
     let nameless = small(&engine, label, "it-engine/labelled", "2").await;
-    let label = format!("{label}=1");
+    let label = [format!("{label}=1")];
     assert_eq!(engine.images_labelled(&label).await.unwrap().len(), 2);
     assert_eq!(engine.remove_images_labelled(&label).await.unwrap(), [""; 0]);
     assert!(engine.image(&nameless).await.unwrap().is_none());

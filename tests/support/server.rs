@@ -86,6 +86,21 @@ impl Crane {
         body
     }
 
+    /// Waits until a line of the resource's log ends so.
+    pub(crate) async fn prints(&self, path: &str, end: &str) {
+        let poll = async {
+            loop {
+                let detail = self.get(&format!("{path}/detail")).await.ok();
+                assert_ne!(detail["status"], "error", "{detail:#}");
+                if detail["log"].as_str().unwrap().lines().any(|line| line.ends_with(end)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, poll).await.expect("the log has no such line");
+    }
+
     /// The resource once its work has failed.
     pub(crate) async fn failed(&self, path: &str) -> Value {
         let body = self.reaches(path, &["finished", "error", "ready"]).await;

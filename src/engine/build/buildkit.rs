@@ -18,7 +18,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{
-    Build, Built, Console, Failure, Outcome, Step, clean, filesync::DOCKERFILE, query,
+    Build, Built, Console, Failure, Outcome, Seen, Step, clean, filesync::DOCKERFILE, query,
     session::Session, text::Lines,
 };
 use crate::{
@@ -219,6 +219,7 @@ impl Progress {
         } else if !shown.ended {
             shown.finish(console).await;
             if vertex.cached {
+                (console.watch)(&shown.step, Seen::Cached);
                 console.say(format!("#{number} CACHED")).await;
             } else if let Some(started) = started {
                 let seconds = (completed - started).as_seconds_f64();

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use super::{Build, Built, Console, Failure, Outcome, Step, clean, query, tar, text::Lines};
+use super::{Build, Built, Console, Failure, Outcome, Seen, Step, clean, query, tar, text::Lines};
 use crate::{
     engine::{
         Engine,
@@ -129,6 +129,9 @@ impl Progress {
             console.say(line).await;
         } else if line == " ---> Using cache" {
             self.cached = true;
+            if let Some(step) = &self.step {
+                (console.watch)(step, Seen::Cached);
+            }
             console.say(line).await;
         } else if let Some(image) = image(&line) {
             if let (Some(stage), false) = (self.stages.last_mut(), self.cached) {

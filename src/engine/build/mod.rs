@@ -46,6 +46,8 @@ pub struct Build {
     pub labels: BTreeMap<String, String>,
     /// For pulling images that the Dockerfile names.
     pub login: Option<Login>,
+    /// Every step is performed, also if its result is known.
+    pub no_cache: bool,
     /// Builds with the same key are expected to have much of their context in common.
     pub context_key: String,
 }
@@ -57,6 +59,15 @@ pub struct Step {
     pub number: u32,
     /// As the builder prints it: on one line, variables in it perhaps replaced.
     pub instruction: String,
+}
+
+/// What is seen of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// A line that it prints.
+    Line(&'a str),
+    /// Its result is an earlier one; what it printed then is not known.
+    Cached,
 }
 
 /// How a build ended that the engine carried out.
@@ -104,8 +115,8 @@ impl Engine {
     /// only if the engine does not have them.
     ///
     /// What happens goes to [`Channel::Log`] line by line, what steps print to standard error and
-    /// what made the build fail also to [`Channel::ErrorLog`]. Each line that a step prints is
-    /// shown to `output` first.
+    /// what made the build fail also to [`Channel::ErrorLog`]. What is
+    /// seen of each step is shown to `watch` first.
     ///
     /// Fails with [`Error::Unavailable`](crate::error::Error::Unavailable) when the engine goes
     /// away in the middle.
@@ -113,9 +124,9 @@ impl Engine {
         &self,
         build: &Build,
         log: &Log,
-        output: &mut (dyn FnMut(&Step, &str) + Send),
+        watch: &mut (dyn FnMut(&Step, Seen<'_>) + Send),
     ) -> Result<Outcome> {
-        let mut console = Console { log, output };
+        let mut console = Console { log, watch };
         if self.builds_with_buildkit().await? {
             buildkit::build(self, build, &mut console).await
         } else {
@@ -127,15 +138,15 @@ impl Engine {
 /// Where both builders write to.
 struct Console<'a> {
     log: &'a Log,
-    output: &'a mut (dyn FnMut(&Step, &str) + Send),
+    watch: &'a mut (dyn FnMut(&Step, Seen<'_>) + Send),
 }
 
 impl Console<'_> {
-    async fn say(&self, line: impl Into<String>) {
+    async fn say(&mut self, line: impl Into<String>) {
         self.log.write(Channel::Log, line).await;
     }
 
-    async fn error(&self, line: impl Into<String>) {
+    async fn error(&mut self, line: impl Into<String>) {
         let line = line.into();
         self.log.write(Channel::ErrorLog, line.clone()).await;
         self.log.write(Channel::Log, line).await;
@@ -143,7 +154,7 @@ impl Console<'_> {
 
     /// A line that a step prints; `shown` is how the builder's log shows it.
     async fn output(&mut self, step: &Step, line: &str, shown: String, stderr: bool) {
-        (self.output)(step, line);
+        (self.watch)(step, Seen::Line(line));
         if stderr {
             self.error(shown).await;
         } else {
@@ -157,6 +168,7 @@ fn query(build: &Build, rest: &[(&str, &str)]) -> String {
     let labels = serde_json::json!(build.labels).to_string();
     form_urlencoded::Serializer::new(String::new())
         .append_pair("labels", &labels)
+        .append_pair("nocache", if build.no_cache { "1" } else { "0" })
         .extend_pairs(rest)
         .finish()
 }

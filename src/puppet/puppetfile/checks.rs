@@ -40,13 +40,6 @@ pub(super) fn version(written: &str) -> Result<Version, String> {
 fn is_version(written: &str) -> bool {
     let (rest, build) = split_off(written, '+');
     let (numbers, prerelease) = split_off(rest, '-');
-    let words = |text: Option<&str>| {
-        text.is_none_or(|text| {
-            text.split('.').all(|word| {
-                !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            })
-        })
-    };
     let leading_zero = prerelease.is_some_and(|text| {
         text.split('.').any(|word| {
             word.len() > 1 && word.starts_with('0') && word.bytes().all(|b| b.is_ascii_digit())
@@ -54,8 +47,8 @@ fn is_version(written: &str) -> bool {
     });
     numbers.split('.').count() == 3
         && numbers.split('.').all(is_number)
-        && words(prerelease)
-        && words(build)
+        && are_words(prerelease)
+        && are_words(build)
         && !leading_zero
 }
 
@@ -63,10 +56,12 @@ fn is_version(written: &str) -> bool {
 fn is_range(written: &str) -> bool {
     let comparison = |word: &str| {
         let word = word.trim_start_matches(['<', '>', '=', '~', '^']);
-        let (rest, _) = split_off(word, '+');
-        let (numbers, _) = split_off(rest, '-');
+        let (rest, build) = split_off(word, '+');
+        let (numbers, prerelease) = split_off(rest, '-');
         let wildcard = |part: &str| matches!(part, "x" | "X" | "*");
-        matches!(numbers.split('.').count(), 1..=3)
+        are_words(prerelease)
+            && are_words(build)
+            && matches!(numbers.split('.').count(), 1..=3)
             && numbers.split('.').all(|part| is_number(part) || wildcard(part))
     };
     let mut words = written
@@ -76,6 +71,15 @@ fn is_range(written: &str) -> bool {
         })
         .peekable();
     words.peek().is_some() && words.all(comparison)
+}
+
+/// The identifiers of a pre-release or a build, with dots between them.
+fn are_words(text: Option<&str>) -> bool {
+    text.is_none_or(|text| {
+        text.split('.').all(|word| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
+    })
 }
 
 fn is_number(part: &str) -> bool {
@@ -104,9 +108,12 @@ pub(super) fn reference(written: &str) -> Result<(), String> {
 
 /// `https`, `http`, `ssh`, `git`, and `user@host:path` as ssh has it.
 pub(super) fn git_url(written: &str) -> Result<Url, String> {
-    plain(written)?;
     let way_out = "use https://, http://, ssh://, git:// or user@host:path";
     let refuse = |why: &str| Err(format!("the URL '{}' {why}: {way_out}", safe(written)));
+    if written.split_once(':').is_some_and(|(_, rest)| rest.starts_with(':')) {
+        return refuse("would make git run a program (`ext::` and its kin)");
+    }
+    plain(written)?;
     if let Some((scheme, rest)) = written.split_once("://")
         && !scheme.contains([':', '/'])
     {
@@ -120,9 +127,6 @@ pub(super) fn git_url(written: &str) -> Result<Url, String> {
         };
     }
     match written.split_once(':') {
-        Some((_, path)) if path.starts_with(':') => {
-            refuse("would run a program (`ext::` and its kin)")
-        }
         Some((before, path))
             if !before.contains('/')
                 && before.len() > 1

@@ -52,7 +52,7 @@ impl Parser {
             Kind::Open('[') => return self.array(at, depth),
             Kind::Open('{') => return self.hash(at, depth),
             Kind::Open(bracket) => {
-                format!("`{bracket}` around a value is not understood: leave it away")
+                format!("`{bracket}` around a value is not understood: remove it")
             }
             Kind::Name(name) => return self.name(&name, at),
             Kind::Constant(name) => return self.constant(&name, at),
@@ -83,9 +83,9 @@ impl Parser {
                 Piece::Expression(at) => {
                     return Err(self.refuse(at, refusal::expression_in_string()));
                 }
-                Piece::Name(name, at) => match self.assigned.get(&name) {
+                Piece::Name(name, at) => match self.named(&name) {
                     Some(Value::Text(text) | Value::Symbol(text) | Value::Number(text)) => {
-                        resolved.push_str(text);
+                        resolved.push_str(&text);
                     }
                     Some(Value::Bool(value)) => resolved.push_str(&value.to_string()),
                     Some(Value::Nil) => {}
@@ -106,15 +106,9 @@ impl Parser {
     }
 
     fn name(&mut self, name: &str, at: Position) -> Result<Value, Noted> {
-        let literal = match name {
-            "true" => Some(Value::Bool(true)),
-            "false" => Some(Value::Bool(false)),
-            "nil" => Some(Value::Nil),
-            _ => self.assigned.get(name).cloned(),
-        };
-        if let Some(value) = literal {
+        if let Some(value) = self.named(name) {
             self.advance();
-            return known(value);
+            return Ok(value);
         }
         if CALLS.contains(&name) {
             return Err(self.refuse(at, format!("a value is missing before `{name}`")));
@@ -138,16 +132,30 @@ impl Parser {
         Err(self.refuse(at, message))
     }
 
+    /// What a name stands for.
+    fn named(&self, name: &str) -> Option<Value> {
+        match name {
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            "nil" => Some(Value::Nil),
+            _ => self.assigned.get(name).cloned(),
+        }
+    }
+
     fn constant(&mut self, name: &str, at: Position) -> Result<Value, Noted> {
         let called = self.dotted_name();
-        let message = if called != name || *self.peek_second() == Kind::Open('(') {
-            refusal::method_call(&called)
-        } else if let Some(value) = self.assigned.get(name).cloned() {
-            self.advance();
-            return known(value);
-        } else {
-            refusal::constant(name)
-        };
+        let last = called.rsplit(['.', ':']).next().unwrap_or_default();
+        let message =
+            if *self.peek_second() == Kind::Open('(') || !last.starts_with(char::is_uppercase) {
+                refusal::method_call(&called)
+            } else if called != name {
+                refusal::not_defined(&called)
+            } else if let Some(value) = self.assigned.get(name).cloned() {
+                self.advance();
+                return Ok(value);
+            } else {
+                refusal::constant(name)
+            };
         Err(self.refuse(at, message))
     }
 
@@ -196,33 +204,40 @@ impl Parser {
 
     fn array(&mut self, opening: Position, depth: usize) -> Result<Value, Noted> {
         self.enter(opening, depth)?;
+        let mut array = Value::Array;
         while *self.peek() != Kind::Close(']') {
-            self.value(depth + 1);
+            if self.value(depth + 1).value == Value::Unknown {
+                array = Value::Unknown;
+            }
             if !self.next_element() {
                 break;
             }
         }
         self.leave('[', ']', opening)?;
-        Ok(Value::Array)
+        Ok(array)
     }
 
     fn hash(&mut self, opening: Position, depth: usize) -> Result<Value, Noted> {
         self.enter(opening, depth)?;
         let mut pairs = Vec::new();
+        let mut known = true;
         while *self.peek() != Kind::Close('}') {
             match self.argument(depth + 1) {
                 Some(Argument::Pair(pair)) => self.add(&mut pairs, pair)?,
-                Some(Argument::Value(value)) if value.value != Value::Unknown => {
-                    self.problem(value.at, "a hash holds `key: value` pairs");
+                Some(Argument::Value(value)) => {
+                    if value.value != Value::Unknown {
+                        self.problem(value.at, "a hash holds `key: value` pairs");
+                    }
+                    known = false;
                 }
-                _ => {}
+                None => known = false,
             }
             if !self.next_element() {
                 break;
             }
         }
         self.leave('{', '}', opening)?;
-        Ok(Value::Hash(Rc::from(pairs)))
+        Ok(if known { Value::Hash(Rc::from(pairs)) } else { Value::Unknown })
     }
 
     fn enter(&mut self, opening: Position, depth: usize) -> Result<(), Noted> {
@@ -314,10 +329,6 @@ impl Parser {
         pairs.push(pair);
         Ok(())
     }
-}
-
-fn known(value: Value) -> Result<Value, Noted> {
-    if value == Value::Unknown { Err(Noted) } else { Ok(value) }
 }
 
 /// Whether a name before this is a call without parentheses.

@@ -2,7 +2,7 @@
 //! modules in 40 kB; beyond that, r10k would be at work for hours.
 
 /// Bytes of the file.
-pub(super) const BYTES: usize = 512 * 1024;
+pub(super) const BYTES: usize = 256 * 1024;
 
 pub(super) const MODULES: usize = 1_000;
 

@@ -108,7 +108,7 @@ impl Options {
             let name = shown(&option.name);
             let message = format!("`{name}` is no option of a {source} module");
             if strict {
-                notes.problem(option.at, format!("{message}: leave it away"));
+                notes.problem(option.at, format!("{message}: remove it"));
             } else {
                 notes.warning(option.at, format!("{message}, and is ignored"));
             }

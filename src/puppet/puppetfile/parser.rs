@@ -52,6 +52,7 @@ impl Parser {
     /// The next call, or none at the end of the file.
     pub(super) fn call(&mut self) -> Option<Call> {
         loop {
+            let begin = self.index;
             match self.peek() {
                 Kind::End => return None,
                 Kind::Newline => self.advance(),
@@ -59,6 +60,8 @@ impl Parser {
                 _ => match self.statement() {
                     Ok(None) => {}
                     Ok(Some(call)) => return Some(call),
+                    // What is wrong may be that the statement ended too early.
+                    Err(Noted) if self.index > begin && self.at_call_or_end() => {}
                     Err(Noted) => self.skip_statement(),
                 },
             }
@@ -89,21 +92,35 @@ impl Parser {
 
     fn refuse_statement(&mut self, at: Position, kind: &Kind) -> Noted {
         let message = match kind {
-            Kind::Name(name) => match refusal::keyword(name) {
+            Kind::Name(_) | Kind::Constant(_) if *self.peek_second() == Kind::Comma => {
+                "several names are assigned at once: write one assignment for each".into()
+            }
+            Kind::Name(name) | Kind::Constant(name) => match refusal::keyword(name) {
                 Some(message) => message,
+                None if name == "ENV" => refusal::constant(name),
                 None => refusal::method_call(&self.dotted_name()),
             },
-            Kind::Constant(name) if name == "ENV" => refusal::constant(name),
-            Kind::Constant(_) => refusal::method_call(&self.dotted_name()),
             Kind::Refused(literal) => refusal::literal(*literal),
             Kind::Broken(message) => message.clone(),
-            other => format!(
-                "a statement (`mod`, `forge`, `moduledir` or an assignment) begins the line, not \
-                 {}",
-                refusal::token(other)
-            ),
+            other => match self.method_of_value() {
+                Some(method) => refusal::method_call(&method),
+                None => refusal::beginning(other),
+            },
         };
         self.refuse(at, message)
+    }
+
+    /// `.each` where a line begins as `[...].each` does.
+    fn method_of_value(&self) -> Option<String> {
+        let end = self.partners.get(&self.index).copied().unwrap_or(self.index);
+        match self.tokens.get(end + 1..end + 3)? {
+            [Token { kind: Kind::Operator(dot), .. }, Token { kind: Kind::Name(name), .. }]
+                if dot == "." =>
+            {
+                Some(format!(".{name}"))
+            }
+            _ => None,
+        }
     }
 
     /// `name = value`; `name` is next.
@@ -131,6 +148,8 @@ impl Parser {
         let mut arguments = Vec::new();
         let mut options: Vec<Pair> = Vec::new();
         let mut options_at = None;
+        // Where an argument was no good: what the options are without it says nothing.
+        let mut dropped = None;
         while *self.peek() != Kind::Close(')')
             && (in_parentheses || !matches!(self.peek(), Kind::Newline | Kind::End))
         {
@@ -145,7 +164,7 @@ impl Parser {
                     return Err(self.refuse(at, message));
                 }
                 Some(Argument::Value(value)) => arguments.push(value),
-                None => {}
+                None => dropped = Some(at),
             }
             let comma = self.at();
             if *self.peek() != Kind::Comma {
@@ -165,7 +184,9 @@ impl Parser {
             }
             self.advance();
         }
-        if let Some(at) = options_at {
+        if let Some(at) = dropped {
+            arguments.push(Located::new(Value::Unknown, at));
+        } else if let Some(at) = options_at {
             arguments.push(Located::new(Value::Hash(Rc::from(options)), at));
         }
         Ok(arguments)
@@ -226,6 +247,11 @@ impl Parser {
         let before = self.index.checked_sub(1).and_then(|before| self.tokens.get(before));
         let leading_dot =
             matches!(self.peek_second(), Kind::Operator(sign) if sign == "." || sign == "&.");
+        let next_call =
+            matches!(self.peek_second(), Kind::Name(name) if CALLS.contains(&name.as_str()));
+        if next_call {
+            return false;
+        }
         leading_dot
             || before.is_some_and(|before| {
                 matches!(

@@ -178,7 +178,7 @@ fn double_escape(cursor: &mut Cursor<'_>, bytes: &mut Vec<u8>) -> Result<(), Str
         },
         'u' => return unicode(cursor, bytes),
         'c' | 'C' | 'M' => {
-            return Err(format!("control escapes (`\\{c}`) are not understood: leave it away"));
+            return Err(format!("control escapes (`\\{c}`) are not understood: remove it"));
         }
         other => {
             bytes.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes());

@@ -26,10 +26,10 @@ pub(super) fn method_call(name: &str) -> String {
     let name = shown(name);
     match name.as_str() {
         "require" | "require_relative" | "load" | "include" | "extend" => {
-            format!("`{name}` loads Ruby code, {NOT_RUN}: leave it away")
+            format!("`{name}` loads Ruby code, {NOT_RUN}: remove it")
         }
         _ => format!(
-            "`{name}` is a method call, {NOT_RUN}: leave it away, or write its result as a literal"
+            "`{name}` is a method call, {NOT_RUN}: remove it, or write its result as a literal"
         ),
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn keyword(name: &str) -> Option<String> {
         "def" | "class" | "module" | "alias" | "undef" | "BEGIN" | "END" | "begin" | "end"
         | "rescue" | "ensure" | "retry" | "return" | "yield" | "self" | "super" | "and" | "or"
         | "not" | "defined?" | "__FILE__" | "__LINE__" | "__dir__" | "__method__" => {
-            "leave it away, and write values as literals"
+            "remove it, and write values as literals"
         }
         _ => return None,
     };
@@ -114,6 +114,20 @@ pub(super) fn literal(literal: Literal) -> String {
             format!("an instance variable is Ruby code, {NOT_RUN}: write a literal")
         }
     }
+}
+
+/// What no statement begins with.
+pub(super) fn beginning(kind: &Kind) -> String {
+    let found = token(kind);
+    let hint = match kind {
+        Kind::Label(_) | Kind::TextLabel(_) | Kind::Symbol(_) | Kind::Text(_) => {
+            " (the line before may lack a `,` at its end)"
+        }
+        _ => "",
+    };
+    format!(
+        "a line begins with `mod`, `forge`, `moduledir` or an assignment, not with {found}{hint}"
+    )
 }
 
 /// What a token is called where another one was expected.

@@ -15,25 +15,25 @@ const LEVELS: [&str; 8] = ["DEBUG2", "DEBUG1", "DEBUG", "INFO", "NOTICE", "WARN"
 const CONCURRENT: &str = "Error during concurrent deploy of a module: ";
 
 /// One problem for each error that r10k reports. Lines without a level belong to the error before
-/// them, or, as `puppetfile check` prints them, are one.
+/// them; where there is none before them they are one, as `puppetfile check` prints it.
 pub(super) fn problems(
     lines: &[String],
     puppetfile: &Puppetfile,
     rendered: &Rendered,
 ) -> Vec<Problem> {
-    let mut errors: Vec<Vec<&str>> = vec![Vec::new()];
-    let mut in_error = true;
+    let mut error: Vec<&str> = Vec::new();
+    let mut errors = Vec::new();
     for line in lines {
         match level(line) {
             Some(("ERROR" | "FATAL", text)) => {
-                errors.push(vec![text.strip_prefix(CONCURRENT).unwrap_or(text)]);
-                in_error = true;
+                let text = text.strip_prefix(CONCURRENT).unwrap_or(text);
+                errors.push(std::mem::replace(&mut error, vec![text]));
             }
-            Some(_) => in_error = false,
-            None if in_error => errors.last_mut().into_iter().for_each(|error| error.push(line)),
-            None => {}
+            Some(_) => errors.push(std::mem::take(&mut error)),
+            None => error.push(line),
         }
     }
+    errors.push(error);
     let places = places(puppetfile);
     let mut problems: Vec<Problem> = Vec::new();
     for error in errors.iter().filter(|error| error.iter().any(|line| !line.is_empty())) {
@@ -111,4 +111,80 @@ fn place(
             rendered.origin(line.parse().ok()?)
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of lines that r10k 3.15.4 printed, of modules that are on lines 1, 2, 3 and 5.
+    fn told(printed: &str) -> Vec<String> {
+        let text = "mod 'one', git: 'http://u:secret@127.0.0.1:9420/none.git', ref: 'x'\n\
+                    mod 'two', git: 'http://127.0.0.1:1/none.git', ref: 'x'\n\
+                    mod 'puppetlabs/stdlib', '99.0.0'\n\
+                    moduledir 'site'\n\
+                    mod 'none/none'";
+        let puppetfile = crate::puppet::check(text).unwrap();
+        let lines: Vec<String> = printed.lines().map(|line| line.trim().to_owned()).collect();
+        let problems = problems(&lines, &puppetfile, &Rendered::new(&puppetfile));
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_failure_is_told_once_at_its_module() {
+        let printed = "\
+            INFO  -> Using Puppetfile 'Puppetfile'
+            INFO  -> Deploying module to modules/one
+            ERROR  -> Error during concurrent deploy of a module: Command exited with non-zero exit code:
+            Command: git clone --mirror http://127.0.0.1:1/none.git cache/http---127.0.0.1-1-none.git
+            Stderr:
+            Cloning into bare repository 'cache/http---127.0.0.1-1-none.git'...
+            fatal: unable to access 'http://127.0.0.1:1/none.git/': Failed to connect
+            Exit code: 128
+            INFO  -> Deploying module to modules/two
+            ERROR  -> Error during concurrent deploy of a module: Command exited with non-zero exit code:
+            Command: git clone --mirror http://***@127.0.0.1:9420/none.git cache/x
+            Stderr:
+            remote: no such repository
+            fatal: repository 'http://127.0.0.1:9420/none.git/' not found
+            Exit code: 128
+            ERROR  -> Error during concurrent deploy of a module: The module release puppetlabs-stdlib-99.0.0 does not exist on http://127.0.0.1:9421/.
+            ERROR  -> Error during concurrent deploy of a module: The module none-none does not exist on http://127.0.0.1:9421/.
+            ERROR  -> Error during concurrent deploy of a module: Unable to manage Puppetfile content 'one': Could not resolve desired ref 'x' and no default provided
+            ERROR  -> Error during concurrent deploy of a module: Unexpected response code 404: #<Net::HTTPNotFound:0x00007f>
+            ERROR  -> Command exited with non-zero exit code:
+            Command: git clone --mirror http://127.0.0.1:1/none.git cache/http---127.0.0.1-1-none.git
+            Stderr:
+            fatal: unable to access 'http://127.0.0.1:1/none.git/': Failed to connect
+            Exit code: 128";
+        assert_eq!(
+            told(printed),
+            [
+                "puppetfile:2:5: fatal: unable to access 'http://127.0.0.1:1/none.git/': Failed to \
+                 connect",
+                "puppetfile:1:5: remote: no such repository; fatal: repository \
+                 'http://127.0.0.1:9420/none.git/' not found",
+                "puppetfile:3:5: The module release puppetlabs-stdlib-99.0.0 does not exist on \
+                 http://127.0.0.1:9421/.",
+                "puppetfile:5:5: The module none-none does not exist on http://127.0.0.1:9421/.",
+                "puppetfile:1:5: Unable to manage Puppetfile content 'one': Could not resolve \
+                 desired ref 'x' and no default provided",
+                "puppetfile: Unexpected response code 404: #<Net::HTTPNotFound:0x00007f>",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_check_prints_is_one_problem() {
+        let printed = "\
+            WARN  -> Cannot track control repo branch for content 'two' when not part of a git-backed environment
+            Failed to evaluate Puppetfile
+            Original exception:
+            Puppetfile:5:in `evaluate': something is wrong
+            with it";
+        let expected = "puppetfile:5:5: Puppetfile:5:in `evaluate': something is wrong with it";
+        assert_eq!(told(printed), [expected]);
+        assert_eq!(told("Syntax OK"), ["puppetfile: Syntax OK"]);
+        assert_eq!(told(""), Vec::<String>::new());
+    }
 }

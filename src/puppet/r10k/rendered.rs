@@ -93,3 +93,46 @@ fn source(source: &Source) -> Vec<(&'static str, String)> {
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(text: &str) -> Rendered {
+        Rendered::new(&crate::puppet::check(text).unwrap())
+    }
+
+    #[test]
+    fn every_module_has_a_line_that_knows_where_it_comes_from() {
+        let rendered = rendered(
+            "forge 'ignored'\nmod 'a/one', '1.0.0'\nmod 'a-two'\nmoduledir 'site'\n\n \
+             mod 'three', branch: :control_branch, default_branch: 'it\\'s\\\\so',\n \
+             git: \"https://h/#{nil}\\x27'\", install_path: 'x', exclude_spec: true, unknown: 1\n\
+             mod 'four', local: true",
+        );
+        assert_eq!(
+            rendered.text,
+            "mod 'a/one', type: 'forge', version: '1.0.0'\n\
+             mod 'a/two', type: 'forge', version: :latest\n\
+             moduledir 'site'\n\
+             mod 'three', git: 'https://h/\\'\\'', branch: :control_branch, \
+             default_branch: 'it\\'s\\\\so', install_path: 'x', exclude_spec: true\n\
+             mod 'four', type: 'local'\n"
+        );
+        let lines: Vec<_> = (0..8).map(|line| rendered.origin(line).map(|at| at.line)).collect();
+        assert_eq!(lines, [None, Some(2), Some(3), None, Some(6), Some(8), None, None]);
+    }
+
+    /// What is rendered says the same as the file it was rendered from.
+    #[test]
+    fn rendering_again_changes_nothing() {
+        for text in [
+            "mod 'a', type: 'tarball', source: 'https://h/a', checksum: 'ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789'",
+            "mod 'b', git: 'host:x\\\\y', ref: 'x', default_branch_override: \"\\#{x}\\\"\"",
+            "moduledir ''\nmod 'o/c'\nmod 'd', git: 'https://h/#{x}', commit: '\\x', install_path: './e/../f g'",
+        ] {
+            let once = rendered(text).text;
+            assert_eq!(rendered(&once).text, once);
+        }
+    }
+}

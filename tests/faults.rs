@@ -1,0 +1,152 @@
+//! Parts that fail in the middle: what is told, that nothing half-made is left, and that the next
+//! good request works.
+
+use std::{
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::support::{Crane, Form, docker::docker, rig};
+
+/// Passes a TCP port on to the engine's socket; aborting it cuts every connection.
+async fn relay() -> (SocketAddr, JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let socket = rig("RIG_ENGINE").strip_prefix("unix://").unwrap().to_owned();
+    let relay = tokio::spawn(async move {
+        // Dropped with this task, so its connections end with it.
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let (mut outside, _) = listener.accept().await.unwrap();
+            let mut inside = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            connections.spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            });
+        }
+    });
+    (address, relay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_goes_away_in_a_build_is_the_images_error() {
+    let (address, relay) = relay().await;
+    let crane = Crane::with(&[("engine", &format!("tcp://{address}"))]).await;
+    let dockerfile = format!("FROM {}\nRUN echo began && sleep 60\n", rig("RIG_BASE"));
+    let form =
+        Form::default().text("imageName", "cut").file("dockerfile", "Dockerfile", dockerfile);
+    let body = crane.post("/builder/images", form).await.ok();
+    let path = format!("/builder/images/{}", body["token"].as_str().unwrap());
+    crane.prints(&path, "began").await;
+    relay.abort();
+    let body = crane.failed(&path).await;
+    assert!(body["description"].as_str().unwrap().starts_with("engine: "), "{body:#}");
+    assert_eq!(docker(&["images", "-q", "default/cut"]), "");
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_in_an_upload_has_changed_nothing() {
+    let crane = Crane::start().await;
+    let body = Form::default().file("puppetfile", "Puppetfile", vec![b'#'; 100_000]).body();
+    let mut connection = TcpStream::connect(crane.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!(
+        "POST /builder/contexts HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
+        Form::content_type(),
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).unwrap();
+    connection.write_all(&body[..50_000]).unwrap();
+    drop(connection);
+    assert_eq!(crane.get("/builder/contexts").await.ok(), json!({"contexts": []}));
+    let next = crane.post("/builder/contexts", Form::default()).await.ok();
+    assert_eq!(next["status"], "finished");
+    crane.close().await;
+}
+
+/// A file system of its own, for a test to fill.
+struct Disk(TempDir);
+
+impl Disk {
+    fn of(megabytes: u32) -> Self {
+        let directory = TempDir::new().unwrap();
+        let size = format!("size={megabytes}m");
+        let mount = ["-t", "tmpfs", "-o", &size, "crane-test"];
+        let mounted = Command::new("mount").args(mount).arg(directory.path()).status().unwrap();
+        assert!(mounted.success(), "mounting a tmpfs takes root");
+        Self(directory)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves so many kilobytes free.
+    fn fill(&self, leave: u64) {
+        let mut file = fs::File::create(self.path().join("filler")).unwrap();
+        let block = [0; 4096];
+        while file.write_all(&block).is_ok() {}
+        let size = file.metadata().unwrap().len();
+        file.set_len(size - leave * 1024).unwrap();
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_new_records_and_loses_none() {
+    let disk = Disk::of(64);
+    let data = disk.path().join("crane");
+    let settings = [("data_dir", data.to_str().unwrap()), ("store", "filesystem:")];
+    let crane = Crane::with(&settings).await;
+    let kept = crane.post("/builder/contexts", Form::default()).await.ok();
+    disk.fill(512);
+    let refused = crane.post("/builder/contexts", Form::default()).await.error();
+    assert_eq!((refused.0, &*refused.1), (503, "unavailable"));
+    assert!(refused.2.contains("is full; make room on it"), "{}", refused.2);
+    disk.make_room();
+    assert_eq!(crane.post("/builder/contexts", Form::default()).await.ok()["status"], "finished");
+    let path = format!("/builder/contexts/{}", kept["token"].as_str().unwrap());
+    assert_eq!(crane.get(&path).await.ok(), kept);
+    crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_fails_an_installation_and_leaves_none_of_it() {
+    let disk = Disk::of(64);
+    let data = disk.path().join("crane");
+    let crane = Crane::with(&[("data_dir", data.to_str().unwrap())]).await;
+    disk.fill(256);
+    let module =
+        format!("mod 'stdlib', git: '{}/puppetlabs-stdlib.git', tag: 'v8.5.0'\n", rig("RIG_GIT"));
+    let form = || Form::default().file("puppetfile", "Puppetfile", &module);
+    // Before the context is stored, or while it is installed: r10k is asked both times.
+    let answer = crane.post("/builder/contexts", form()).await;
+    if answer.status == 200 {
+        let path = format!("/builder/contexts/{}", answer.json()["token"].as_str().unwrap());
+        let body = crane.failed(&path).await;
+        assert!(body.to_string().contains("No space left"), "{body:#}");
+        crane.delete(&path).await.ok();
+    } else {
+        assert!(answer.text.contains("No space left"), "{}", answer.text);
+    }
+    let left = |directory: &str| fs::read_dir(data.join(directory)).map_or(0, Iterator::count);
+    assert_eq!((left("contexts"), left("work")), (0, 0));
+    disk.make_room();
+    let body = crane.post("/builder/contexts", form()).await.ok();
+    crane.finished(&format!("/builder/contexts/{}", body["token"].as_str().unwrap())).await;
+    crane.close().await;
+}
