@@ -3,6 +3,7 @@
 
 mod deploy;
 mod browser;
+mod build;
 mod clusters;
 mod compositions;
 mod contexts;
