@@ -207,6 +207,34 @@ async fn what_is_discarded_is_not_cached() {
     }
 }
 
+/// BuildKit performs a step once for all builds that want it at the same time.
+#[tokio::test]
+async fn what_a_shared_step_prints_is_seen_by_each_build() {
+    let engine = engine();
+    let dockerfile = format!("FROM {}\nRUN : {}; sleep 2; echo ran; sleep 1\n", base(), unique());
+    let one = async |label: &str, delay: u64| {
+        tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
+        let mut build = build_of(&dockerfile, vec![]);
+        build.labels.insert("it-engine".into(), label.into());
+        let (sink, lines) = log();
+        let mut seen = Vec::new();
+        let mut each = |step: &Step, what: Seen<'_>| {
+            if step.instruction.starts_with("RUN") {
+                seen.push(format!("{what:?}"));
+            }
+        };
+        let outcome = engine.build(&build, &sink, &mut each).await.unwrap();
+        let Outcome::Built(Built { image, .. }) = outcome else { panic!("{outcome:?}") };
+        remove(&engine, &image).await;
+        drop(sink);
+        (seen, text(lines, Channel::Log).await)
+    };
+    let (first, second, third) = tokio::join!(one("1", 0), one("2", 300), one("3", 3200));
+    for (seen, text) in [first, second, third] {
+        assert!(!seen.is_empty(), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn the_classic_builder_leaves_nothing_but_the_image() {
     let engine = engine().with_builder(Builder::Classic);
