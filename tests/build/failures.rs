@@ -208,7 +208,7 @@ async fn what_a_dropped_build_leaves_is_found_by_its_labels() {
         let (sink, _lines) = log();
         let mut work = Box::pin(image(&yard.engine, yard.registry.as_ref(), &request, &sink));
         // As soon as there is an image.
-        let made = async || docker(&["images", "--all", "--quiet", "--filter", &label]) != "";
+        let made = async || !docker(&["images", "--all", "--quiet", "--filter", &label]).is_empty();
         tokio::select! {
             built = &mut work => panic!("{built:?}"),
             () = within(60, "the image is there", made) => {}

@@ -269,10 +269,10 @@ async fn a_mistake_in_the_dockerfile_is_told_with_its_line() {
         let (sink, _lines) = log();
         match engine.build(&build, &sink, &mut |_, _| ()).await {
             Ok(Outcome::Failed(failure)) => {
-                assert!(failure.message.contains("line 3"), "{failure:?}")
+                assert!(failure.message.contains("line 3"), "{failure:?}");
             }
             Err(Error::Failed { description, .. }) => {
-                assert!(description.contains("line 3"), "{description}")
+                assert!(description.contains("line 3"), "{description}");
             }
             other => panic!("{other:?}"),
         }
