@@ -113,6 +113,9 @@ pub struct Config {
     pub log: String,
 }
 
+/// No machine does more at the same time, and no installation takes longer (in minutes, a week).
+const NUMBER_MAX: u64 = 10_080;
+
 /// A setting that cannot be used: where it was given, and why not.
 #[derive(Debug, thiserror::Error)]
 #[error("{origin}: {reason}")]
@@ -243,6 +246,7 @@ impl Sources {
             .map(|setting| {
                 let given = self.given.get(setting.key);
                 let text = match given {
+                    Some(given) if given.text.is_empty() => "(none)".to_owned(),
                     Some(_) if setting.secret => "(set)".to_owned(),
                     Some(given) => without_password(&given.text),
                     None => setting.default.unwrap_or("(none)").to_owned(),
@@ -284,7 +288,7 @@ impl Sources {
                 "a registry needs both a user name and a password, or neither",
             );
         }
-        let minutes: u64 = self.parse("install_minutes", "a number of minutes")?;
+        self.refuse_what_no_part_could_use()?;
         Ok(Config {
             bind,
             api_token,
@@ -304,10 +308,10 @@ impl Sources {
                 }
             },
             forge: self.optional("forge"),
-            install_limit: Duration::from_secs(minutes * 60),
-            parallel_installs: self.at_least_one("parallel_installs")?,
-            parallel_builds: self.at_least_one("parallel_builds")?,
-            parallel_deployments: self.at_least_one("parallel_deployments")?,
+            install_limit: Duration::from_secs(self.number("install_minutes")? * 60),
+            parallel_installs: self.parallel("parallel_installs")?,
+            parallel_builds: self.parallel("parallel_builds")?,
+            parallel_deployments: self.parallel("parallel_deployments")?,
             log: self.text("log"),
         })
     }
@@ -334,11 +338,55 @@ impl Sources {
         text.parse().or_else(|_| refuse(self.origin(key), format!("'{text}' is not {expected}")))
     }
 
-    fn at_least_one(&self, key: &str) -> Result<usize, ConfigError> {
+    fn number(&self, key: &str) -> Result<u64, ConfigError> {
         match self.parse(key, "a number")? {
-            0 => refuse(self.origin(key), "must be at least 1"),
-            number => Ok(number),
+            number @ 1..=NUMBER_MAX => Ok(number),
+            _ => refuse(self.origin(key), format!("must be from 1 to {NUMBER_MAX}")),
         }
+    }
+
+    fn parallel(&self, key: &str) -> Result<usize, ConfigError> {
+        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
+    }
+
+    /// Mistakes that would otherwise show when the first image is pushed or the first module is
+    /// fetched. Values that may hold a password are not repeated.
+    fn refuse_what_no_part_could_use(&self) -> Result<(), ConfigError> {
+        if let Some(location) = self.optional("registry") {
+            if location.contains('@') || location.contains("://") {
+                let reason = "host[:port][/prefix] only; user name and password have settings of \
+                              their own, registry_username and registry_password";
+                return refuse(self.origin("registry"), reason);
+            }
+            if location.chars().any(char::is_uppercase) {
+                return refuse(self.origin("registry"), "image names are lower case");
+            }
+        }
+        if let Some(forge) = self.optional("forge")
+            && !forge.starts_with("https://")
+            && !forge.starts_with("http://")
+        {
+            return refuse(
+                self.origin("forge"),
+                "the Forge's address begins with https:// or http://",
+            );
+        }
+        for file in ["cert.pem", "key.pem", "ca.pem"] {
+            let path =
+                self.optional("client_certs").map(|directory| Path::new(&directory).join(file));
+            if let Some(path) = path.filter(|path| !path.is_file()) {
+                return refuse(
+                    self.origin("client_certs"),
+                    format!("there is no {}", path.display()),
+                );
+            }
+        }
+        if let Some(token) = self.optional("api_token")
+            && (token.trim() != token || token.chars().any(char::is_control))
+        {
+            return refuse(self.origin("api_token"), "a token has no spaces around it");
+        }
+        Ok(())
     }
 }
 

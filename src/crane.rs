@@ -23,6 +23,9 @@ pub struct Crane {
     pub jobs: Arc<Jobs>,
     /// Bearer token that callers show; `None`: nobody has to.
     pub api_token: Option<SecretString>,
+    /// Neither a token nor the network keeps others out: only this machine's own programs are meant
+    /// to be served.
+    pub local_only: bool,
 }
 
 impl Crane {
@@ -56,13 +59,17 @@ impl Crane {
             deployments: config.parallel_deployments,
         };
         let jobs = Jobs::new(parts, limits);
-        Ok(Arc::new(Self { jobs, api_token: config.api_token.clone() }))
+        Ok(Arc::new(Self {
+            jobs,
+            api_token: config.api_token.clone(),
+            local_only: config.api_token.is_none() && config.bind.ip().is_loopback(),
+        }))
     }
 }
 
-/// The data directory, absolute, and readable by nobody else: it holds what users sent.
+/// The data directory, absolute. What Crane makes in it is readable by nobody else, as it holds
+/// what users sent; a directory that was there keeps its mode.
 async fn prepare(data_dir: &Path) -> Result<std::path::PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
     let unusable = |error: std::io::Error| {
         Error::unavailable(
             "store",
@@ -72,9 +79,11 @@ async fn prepare(data_dir: &Path) -> Result<std::path::PathBuf> {
             ),
         )
     };
-    fs::create_dir_all(data_dir.join("contexts")).await.map_err(unusable)?;
-    let private = std::fs::Permissions::from_mode(0o700);
-    fs::set_permissions(data_dir, private).await.map_err(unusable)?;
+    for directory in ["contexts", "store", "work"] {
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(data_dir.join(directory)).await.map_err(unusable)?;
+    }
     fs::canonicalize(data_dir).await.map_err(unusable)
 }
 

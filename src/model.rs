@@ -45,6 +45,9 @@ impl Name {
                     .into(),
             );
         }
+        if name.ends_with("/detail") {
+            return refuse("a name does not end with '/detail', which is a route's end".into());
+        }
         Ok(Self(name))
     }
 

@@ -55,6 +55,17 @@ async fn a_machine_that_comes_back_turns_ready_by_itself() {
     crane.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_does_not_speak_the_wanted_version_is_an_error() {
+    let crane = Crane::start().await;
+    let form = Form::default().text("endpoint", &rig("RIG_ENGINE")).text("apiVersion", "99.9");
+    let body = crane.post("/cluster/provisionedSingleMachine", form).await.ok();
+    let path = format!("/cluster/{}", body["token"].as_str().unwrap());
+    let body = crane.reaches(&path, &["error"]).await;
+    assert!(body["description"].as_str().unwrap().ends_with("not 99.9"), "{body:#}");
+    crane.close().await;
+}
+
 #[tokio::test]
 async fn what_is_no_machine_is_refused() {
     let crane = Crane::start().await;
@@ -64,11 +75,15 @@ async fn what_is_no_machine_is_refused() {
         answer.problems().remove(0)
     };
     assert_eq!(refused(Form::default()).await, "endpoint: missing, or empty");
-    for bad in ["docker.sock", "ftp://x", "unix://", "tcp://", "tcp://a b:1", "--help"] {
+    for bad in
+        ["docker.sock", "ftp://x", "unix://", "tcp://", "tcp://a b:1", "--help", "unix:///a\nb"]
+    {
         let problem = refused(Form::default().text("endpoint", bad)).await;
         assert!(problem.starts_with("endpoint: "), "{bad}: {problem}");
     }
     let form = || Form::default().text("endpoint", "tcp://127.0.0.1:1");
+    let secret = refused(Form::default().text("endpoint", "tcp://me:hunter2@127.0.0.1:1")).await;
+    assert!(!secret.contains("hunter2"), "{secret}");
     assert!(refused(form().text("apiVersion", "new")).await.starts_with("apiVersion: "));
     let certificate = refused(form().file("clientCert", "c.pem", "x")).await;
     assert!(certificate.contains("CRANE_CLIENT_CERTS"), "{certificate}");

@@ -116,6 +116,13 @@ async fn pages_of_other_sites_change_nothing() {
         assert_eq!(from(site, "POST", "/extra/purge").await.status, 403);
         assert_eq!(from(site, "DELETE", &path).await.status, 403);
     }
+    let other = [("origin", "http://evil.example")];
+    assert_eq!(crane.send("DELETE", &path, &other, vec![]).await.error().0, 403);
+    let rebound = [("host", "evil.example")];
+    assert_eq!(crane.send("GET", &path, &rebound, vec![]).await.error().0, 403);
+    let own = crane.url.replace("127.0.0.1", "localhost");
+    let host = [("host", own.strip_prefix("http://").unwrap()), ("origin", own.as_str())];
+    assert_eq!(crane.send("POST", "/builder/contexts", &host, vec![]).await.status, 415);
     assert_eq!(from("cross-site", "GET", &path).await.status, 200);
     assert_eq!(from("same-origin", "DELETE", &path).await.status, 200);
     assert_eq!(from("none", "GET", "/extra/purge").await.ok()["status"], "finished");

@@ -243,11 +243,75 @@ async fn the_same_name_in_two_contexts_is_one_tag_and_the_newer_survives_the_old
     };
     let older = build("older").await;
     let newer = build("newer").await;
-    crane.delete(&path(&older)).await.ok();
     let registry = crane.parts.jobs.parts.registry.as_ref().unwrap();
-    let served = registry.digest("default/upper", "latest").await.unwrap();
-    assert_eq!(served.as_deref(), newer["digest"].as_str());
+    let serves = async |reference: &str| registry.digest("default/upper", reference).await.unwrap();
+    let digest = |body: &Value| body["digest"].as_str().unwrap().to_owned();
+
+    // The older one says so, and is still there under its digest.
+    let superseded = crane.get(&path(&older)).await.ok();
+    assert!(superseded["description"].as_str().unwrap().starts_with("superseded: "));
+    let pinned = format!("{}/default/upper@{}", crane.registry(), digest(&older));
+    assert_eq!(superseded["reference"], pinned);
+    assert_eq!(serves(&digest(&older)).await, Some(digest(&older)));
+
+    crane.delete(&path(&older)).await.ok();
+    assert_eq!(serves(&digest(&older)).await, None);
+    assert_eq!(serves("latest").await, Some(digest(&newer)));
     assert_eq!(run("default/upper", &["cat", "/which"]).await, "newer");
+    crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_with_a_slash_is_found_by_its_token() {
+    let crane = Crane::start().await;
+    let form = image("team/web").file("dockerfile", "Dockerfile", dockerfile());
+    let path = path(&crane.post("/builder/images", form).await.ok());
+    assert!(path.ends_with("-IMteam/web"), "{path}");
+    crane.finished(&path).await;
+    assert!(crane.get(&format!("{path}/detail")).await.ok()["log"].is_string());
+    assert_eq!(crane.get(&path.replace("team/web", "team%2Fweb")).await.status, 200);
+    assert_eq!(crane.delete(&path).await.ok()["status"], "deleted");
+    crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_of_one_name_are_built_one_after_the_other() {
+    let crane = Crane::start().await;
+    let mut paths = Vec::new();
+    for number in 0..4 {
+        let dockerfile = format!("{}RUN echo {number} > /which\n", dockerfile());
+        let form = image("contended").file("dockerfile", "Dockerfile", dockerfile);
+        paths.push(path(&crane.post("/builder/images", form).await.ok()));
+    }
+    let mut superseded = 0;
+    for path in &paths {
+        crane.finished(path).await;
+    }
+    for path in &paths {
+        let body = crane.get(path).await.ok();
+        superseded += usize::from(body["description"].to_string().contains("superseded"));
+    }
+    assert_eq!(superseded, 3);
+    let base = Form::default().text("imageName", "contended").file("dockerfile", "", dockerfile());
+    assert_eq!(crane.post("/builder/images/bases", base).await.status, 200);
+    crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_at_the_same_time_is_deleting_once() {
+    let crane = Crane::start().await;
+    for _ in 0..20 {
+        let context = crane.post("/builder/contexts", Form::default()).await.ok();
+        let path = format!("/builder/contexts/{}", context["token"].as_str().unwrap());
+        let deletions = (0..4).map(|_| crane.delete(&path));
+        for answer in futures_util::future::join_all(deletions).await {
+            assert!([200, 404].contains(&answer.status), "{}", answer.text);
+        }
+    }
+    let purge = || crane.send("POST", "/extra/purge", &[], vec![]);
+    for answer in futures_util::future::join_all([purge(), purge()]).await {
+        assert_eq!(answer.ok()["status"], "finished");
+    }
     crane.close().await;
 }
 

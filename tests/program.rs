@@ -93,7 +93,7 @@ fn a_configuration_that_cannot_be_used_is_exit_78_and_names_its_place() {
     assert!(error.starts_with("crane: --bind: ") && error.contains("CRANE_API_TOKEN"), "{error}");
 
     let (code, _, error) = run(&["check"], &[("CRANE_PARALLEL_BUILDS", "0")]);
-    assert_eq!((code, &*error), (78, "crane: CRANE_PARALLEL_BUILDS: must be at least 1\n"));
+    assert_eq!((code, &*error), (78, "crane: CRANE_PARALLEL_BUILDS: must be from 1 to 10080\n"));
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "bind = \"127.0.0.1:0\"\nport = 80\n").unwrap();

@@ -145,8 +145,6 @@ impl BasesApi {
 
     /// Look at a base image
     ///
-    /// A `/` in the name is written `%2F`.
-    ///
     /// ```sh
     /// curl http://127.0.0.1:8888/builder/images/bases/debian-puppet
     /// ```

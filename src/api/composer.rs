@@ -89,7 +89,7 @@ impl Example for View {
             token: "CP2Q6aB0r9xK3mT7vWqLzE".into(),
             cluster: String::new(),
             status: State::Finished,
-            description: "all services run".into(),
+            description: "all services are up".into(),
             services: vec![ServiceView {
                 name: "web".into(),
                 state: "running".into(),

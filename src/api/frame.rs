@@ -1,10 +1,14 @@
 //! What surrounds every request: its id, its line in the log, the checks that come before any
 //! handler, and the rendering of errors.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use poem::{
     Endpoint, Request, Response, Result,
+    error::ReadBodyError,
     http::{HeaderValue, Method, StatusCode, header},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +18,7 @@ use tracing::{Instrument, info, info_span};
 use super::{
     error::{Refused, render},
     methods::Methods,
+    sites, slashes,
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -21,10 +26,15 @@ const REQUEST_ID: &str = "x-request-id";
 /// A form holds at most four text files of 1 MiB each, and what goes around them.
 const BODY_LIMIT: usize = 5 * 1024 * 1024;
 
+/// A form of that size takes a slow line some seconds; one that does not come holds its buffer.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
 /// Wraps all routes.
 pub(super) struct Frame<E> {
     pub(super) inner: E,
     pub(super) api_token: Option<SecretString>,
+    /// Answers only what is addressed to this machine by its own name.
+    pub(super) local_only: bool,
     pub(super) methods: Arc<Methods>,
 }
 
@@ -39,7 +49,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         let began = Instant::now();
         let mut response = async {
             let outcome = match self.admit(request).await {
-                Ok(request) => self.inner.call(request).await,
+                Ok(mut request) => {
+                    slashes::encode(&mut request);
+                    self.inner.call(request).await
+                }
                 Err(refused) => Err(refused),
             };
             outcome.unwrap_or_else(|error| {
@@ -70,23 +83,31 @@ impl<E> Frame<E> {
     /// hangs up in the middle of an upload has changed nothing.
     async fn admit(&self, mut request: Request) -> Result<Request> {
         self.authorize(&request)?;
-        refuse_other_sites(&request)?;
+        sites::refuse_others(&request)?;
+        if self.local_only {
+            sites::refuse_other_hosts(&request)?;
+        }
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE) {
             request.headers_mut().remove(header::CONTENT_TYPE);
             request.take_body();
             return Ok(request);
         }
-        let body =
-            request.take_body().into_bytes_limit(BODY_LIMIT).await.map_err(
-                |error| match error {
-                    poem::error::ReadBodyError::PayloadTooLarge => poem::Error::from(
-                        crate::api::error::Failure::from(crate::error::Error::TooLarge(format!(
-                            "the request is larger than {BODY_LIMIT} bytes"
-                        ))),
-                    ),
-                    error => error.into(),
-                },
-            )?;
+        let body = request.take_body().into_bytes_limit(BODY_LIMIT);
+        let body = match tokio::time::timeout(BODY_TIME, body).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(ReadBodyError::PayloadTooLarge)) => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                let description = format!("the request is larger than {BODY_LIMIT} bytes");
+                return Err(Refused { status, description }.into());
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                let description =
+                    format!("the request did not come within {} s", BODY_TIME.as_secs());
+                return Err(Refused { status, description }.into());
+            }
+        };
         request.set_body(body);
         Ok(request)
     }
@@ -120,22 +141,6 @@ impl<E> Frame<E> {
 /// token before the page is there.
 fn is_public(path: &str) -> bool {
     path == "/extra/alive" || super::pages::is_page(path)
-}
-
-/// Browsers send forms to any site that a page names, without asking; Crane on loopback would
-/// obey every page that its user visits. They say where the page is from (W3C Fetch Metadata,
-/// `Sec-Fetch-Site`), and other clients say nothing.
-fn refuse_other_sites(request: &Request) -> Result<()> {
-    let changes = request.method() != Method::GET || request.uri().path() == "/extra/purge";
-    let site = request.header("sec-fetch-site");
-    if changes && matches!(site, Some("cross-site" | "same-site")) {
-        return Err(Refused {
-            status: StatusCode::FORBIDDEN,
-            description: "refused: a page of another site sent this request".into(),
-        }
-        .into());
-    }
-    Ok(())
 }
 
 /// The caller's id, if it is a sane one: it goes into headers and logs.

@@ -177,8 +177,6 @@ impl ImagesApi {
 
     /// Look at an image
     ///
-    /// A `/` in the name is written `%2F`.
-    ///
     /// ```sh
     /// curl http://127.0.0.1:8888/builder/images/CT2Q6aB0r9xK3mT7vWqLzE-IMweb
     /// ```

@@ -12,6 +12,8 @@ mod frame;
 mod images;
 mod methods;
 mod pages;
+mod sites;
+mod slashes;
 mod ui;
 mod views;
 
@@ -67,6 +69,7 @@ pub fn app(crane: &Crane) -> impl Endpoint<Output = Response> + 'static {
     frame::Frame {
         inner: routes.with(CatchPanic::new()).map_to_response(),
         api_token: crane.api_token.clone(),
+        local_only: crane.local_only,
         methods,
     }
 }

@@ -112,7 +112,7 @@ pub async fn image(
 }
 
 /// Removes what was made for a resource: its images from the engine, found by the labels that were
-/// given with the request, and its tag from the registry, if that still has the digest.
+/// given with the request, and its digest from the registry.
 ///
 /// Gives what could not be removed, in sentences.
 pub async fn remove(
@@ -125,7 +125,9 @@ pub async fn remove(
     let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut left = engine.remove_images_labelled(&labels).await?;
     if let (Some(registry), Some(digest)) = (registry, digest) {
-        match registry.delete(tag, publish::TAG, digest).await? {
+        // By its digest, which has the resource's labels in it and so is nobody else's: the tag goes
+        // along where it still means this image, and stays where it means a newer one.
+        match registry.delete(tag, digest, digest).await? {
             Deletion::Refused(reason) => left.push(reason),
             Deletion::Deleted | Deletion::Absent | Deletion::Moved => {}
         }

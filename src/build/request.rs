@@ -97,7 +97,9 @@ pub fn check(source: &Source) -> Vec<Problem> {
 }
 
 fn is_plain(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    // File systems take names of at most 255 bytes.
+    name.len() <= 255
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 

@@ -29,9 +29,15 @@ pub(super) fn base(address: &str, tls: bool) -> Result<String> {
             address.escape_debug()
         ))
     };
+    // Not repeated: what is before the sign may be a password.
+    if address.contains('@') {
+        return Err(Error::invalid(
+            "the endpoint's address has a user name; give host or host:port",
+        ));
+    }
     let address = address.strip_suffix('/').unwrap_or(address);
     let authority: Authority = address.parse().map_err(|_| refuse())?;
-    if authority.as_str().contains('@') || authority.host().is_empty() {
+    if authority.host().is_empty() {
         return Err(refuse());
     }
     let (scheme, default) = if tls { ("https", PORT_TLS) } else { ("http", PORT) };

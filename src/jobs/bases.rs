@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Jobs, Parts, images, records,
+    Jobs, Parts, images, permit, records,
     records::{Base, Kind, Record, Resource, Status},
 };
 use crate::{
@@ -28,6 +28,11 @@ pub async fn create(jobs: &Arc<Jobs>, name: Name, dockerfile: Upload) -> Result<
         )));
     }
     let tag = format!("{}/{name}", parts.base_provider);
+    let images = images::list(parts).await?;
+    if let Some(image) = images.iter().find(|image| image.detail.tag == tag) {
+        let token = &image.detail.token;
+        return Err(Error::Conflict(format!("'{tag}' is the name of the image '{token}'")));
+    }
     let detail = Base { name, tag, pushed: None };
     let record = Record::new(Status::Building, "building the base image", detail);
     jobs.begin(resource, record, vec![(DOCKERFILE, dockerfile)]).await
@@ -41,9 +46,12 @@ pub async fn list(parts: &Parts) -> Result<Vec<Record<Base>>> {
     records::all(&*parts.store, Kind::Base).await
 }
 
-pub(super) async fn build(parts: &Parts, name: &str, log: &Log) -> Result<String> {
+pub(super) async fn build(jobs: &Jobs, name: &str, log: &Log) -> Result<String> {
+    let parts = &jobs.parts;
     let resource = resource(name);
     let record = get(parts, name).await?;
+    let _name = jobs.names.claim(&record.detail.tag).await;
+    let _permit = permit(&jobs.builds).await?;
     let Some(dockerfile) = records::file(&*parts.store, &resource, DOCKERFILE).await? else {
         return Err(Error::internal(format!("{resource} has lost its Dockerfile")));
     };

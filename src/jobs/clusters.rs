@@ -25,13 +25,15 @@ pub async fn create(
     endpoint: &str,
     api_version: Option<String>,
 ) -> Result<Record<Cluster>> {
+    if endpoint.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let message = "an endpoint has no spaces and no control characters";
+        return Err(Error::problem(Problem::new("endpoint", message)));
+    }
     let certs = jobs.parts.client_certs.as_deref();
     // Only for what it says of the endpoint.
     engine::connect(&endpoint_of(endpoint, certs))
         .map_err(|error| Error::problem(Problem::new("endpoint", error.to_string())))?;
-    if let Some(version) = &api_version
-        && !is_version(version)
-    {
+    if api_version.as_deref().is_some_and(|version| numbers(version).is_none()) {
         return Err(Error::problem(Problem::new(
             "apiVersion",
             "an Engine API version is two numbers such as 1.41",
@@ -44,9 +46,10 @@ pub async fn create(
     jobs.begin(resource, record, Vec::new()).await
 }
 
-fn is_version(text: &str) -> bool {
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.split_once('.').is_some_and(|(major, minor)| number(major) && number(minor))
+/// `1.41` as numbers, to be compared.
+fn numbers(version: &str) -> Option<(u16, u16)> {
+    let (major, minor) = version.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// A cluster, its engine asked now: what answers is `ready`, what does not is `error`.
@@ -56,7 +59,7 @@ pub async fn get(parts: &Parts, token: &str) -> Result<Record<Cluster>> {
     if record.status == Status::Removing {
         return Ok(record);
     }
-    let (status, description) = match ask(parts, &record.detail.endpoint).await {
+    let (status, description) = match ask(parts, &record.detail).await {
         Ok(description) => (Status::Ready, description),
         Err(error) => (Status::Error, error.to_string()),
     };
@@ -103,12 +106,24 @@ pub(super) async fn engine(parts: &Parts, cluster: Option<&str>) -> Result<Engin
 
 pub(super) async fn join(parts: &Parts, token: &str) -> Result<String> {
     let record: Record<Cluster> = records::find(&*parts.store, &resource(token)).await?;
-    ask(parts, &record.detail.endpoint).await
+    ask(parts, &record.detail).await
 }
 
-async fn ask(parts: &Parts, endpoint: &str) -> Result<String> {
-    let engine = engine::connect(&endpoint_of(endpoint, parts.client_certs.as_deref()))?;
+/// Whether the engine answers, and speaks the version of the API that was asked for.
+async fn ask(parts: &Parts, cluster: &Cluster) -> Result<String> {
+    let engine = engine::connect(&endpoint_of(&cluster.endpoint, parts.client_certs.as_deref()))?;
     within_limit(engine.check()).await?;
+    if let Some(wanted) = &cluster.api_version {
+        let version = within_limit(engine.version()).await?;
+        let (least, most) = (version.min_api_version, version.api_version);
+        let known = |version: &Option<String>| version.as_deref().and_then(numbers);
+        if known(&least) > numbers(wanted) || numbers(wanted) > known(&most) {
+            let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+            return Err(Error::failed(format!(
+                "the engine speaks the API's versions {least} to {most}, not {wanted}"
+            )));
+        }
+    }
     Ok("the engine answers".into())
 }
 

@@ -124,5 +124,5 @@ pub(super) async fn deploy(parts: &Parts, token: &str, log: &Log) -> Result<Stri
     let engine = clusters::engine(parts, record.detail.cluster.as_deref()).await?;
     engine.check().await?;
     deploy::up(&engine, parts.registry.as_ref(), &deployment, log).await?;
-    Ok("all services run".into())
+    Ok("all services are up".into())
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Jobs, Parts, bases, contexts, records,
+    Jobs, Parts, bases, contexts, permit, records,
     records::{Context, Image, Kind, Pushed, Record, Resource, Status},
 };
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
 
 const DOCKERFILE: &str = "dockerfile";
 const MANIFEST: &str = "puppetmanifest";
+
+/// Docker takes 255 characters for a whole reference; this leaves room for registry and digest.
+const TAG_MAX: usize = 180;
 
 /// What an image is to be made from, as posted.
 #[derive(Debug, Default)]
@@ -95,12 +98,14 @@ async fn begin(
             "the context has an image '{name}' already; DELETE '{token}' first to build it anew"
         )));
     }
+    let tag = tag(&jobs.parts, &context.detail.group, &name).await?;
     let detail = Image {
-        tag: format!("{}/{name}", context.detail.group),
+        tag,
         context: context.detail.token.clone(),
         base: recipe.base,
         image_name: name,
         pushed: None,
+        superseded_by: None,
         token,
     };
     let description = match context.status {
@@ -111,6 +116,24 @@ async fn begin(
     let files = [(DOCKERFILE, recipe.dockerfile), (MANIFEST, recipe.manifest)];
     let files = files.into_iter().filter_map(|(field, file)| Some((field, file?))).collect();
     jobs.begin(resource, record, files).await
+}
+
+/// `<group>/<imageName>`, which must fit into a reference and be no base's.
+async fn tag(parts: &Parts, group: &Name, name: &Name) -> Result<String> {
+    let tag = format!("{group}/{name}");
+    if tag.len() > TAG_MAX {
+        return Err(Error::problem(Problem::new(
+            "imageName",
+            format!("with its group '{tag}' has more than {TAG_MAX} characters"),
+        )));
+    }
+    let bases = bases::list(parts).await?;
+    if bases.iter().any(|base| base.detail.tag == tag) {
+        return Err(Error::Conflict(format!(
+            "'{tag}' is the name of a base image; use another group or name"
+        )));
+    }
+    Ok(tag)
 }
 
 pub async fn get(parts: &Parts, token: &str) -> Result<Record<Image>> {
@@ -197,8 +220,9 @@ pub(super) async fn known(parts: &Parts) -> Result<BTreeSet<String>> {
     let bases = bases::list(parts).await?.into_iter();
     let images = list(parts).await?.into_iter();
     let bases = bases.filter(|base| base.status == Status::Finished).map(|base| base.detail.tag);
-    let images =
-        images.filter(|image| image.status == Status::Finished).map(|image| image.detail.tag);
+    let images = images
+        .filter(|image| image.status == Status::Finished && image.detail.superseded_by.is_none())
+        .map(|image| image.detail.tag);
     Ok(bases.chain(images).collect())
 }
 
@@ -223,10 +247,13 @@ pub(super) async fn wait_for_context(jobs: &Jobs, token: &str) -> Result<()> {
     }
 }
 
-pub(super) async fn build(parts: &Parts, token: &str, log: &Log) -> Result<String> {
+pub(super) async fn build(jobs: &Jobs, token: &str, log: &Log) -> Result<String> {
+    let parts = &jobs.parts;
     let store = &*parts.store;
     let resource = resource(token);
     let image = get(parts, token).await?.detail;
+    let _name = jobs.names.claim(&image.tag).await;
+    let _permit = permit(&jobs.builds).await?;
     store
         .update(&resource.key(), |record: &mut Record<Image>| {
             "building the image".clone_into(&mut record.description);
@@ -253,5 +280,30 @@ pub(super) async fn build(parts: &Parts, token: &str, log: &Log) -> Result<Strin
             record.detail.pushed.clone_from(&pushed);
         })
         .await?;
+    supersede(parts, &request.tag, token).await?;
     Ok(description)
+}
+
+/// Tells the images that had the tag before who has it now. In the registry they are left under
+/// their digests, on the engine they are gone.
+async fn supersede(parts: &Parts, tag: &str, by: &str) -> Result<()> {
+    let older = list(parts).await?.into_iter().map(|record| record.detail);
+    for older in older.filter(|image| image.tag == tag && image.token != by) {
+        parts
+            .store
+            .update(&resource(&older.token).key(), |record: &mut Record<Image>| {
+                if record.status != Status::Finished || record.detail.superseded_by.is_some() {
+                    return;
+                }
+                record.description = format!("superseded: '{tag}' is the image '{by}' now");
+                record.detail.superseded_by = Some(by.to_owned());
+                if let Some(pushed) = &mut record.detail.pushed {
+                    let repository = pushed.reference.strip_suffix(":latest");
+                    let repository = repository.unwrap_or(&pushed.reference);
+                    pushed.reference = format!("{repository}@{}", pushed.digest);
+                }
+            })
+            .await?;
+    }
+    Ok(())
 }

@@ -11,13 +11,14 @@ pub mod compositions;
 pub mod contexts;
 pub mod images;
 pub mod log;
+mod names;
 pub mod purge;
 pub mod records;
 mod removal;
 mod token;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -93,6 +94,7 @@ enum Task {
 
 /// The one job that a resource may have at a time.
 struct Running {
+    task: Task,
     cancel: CancellationToken,
     /// Cancelled when the job has ended, however.
     ended: CancellationToken,
@@ -100,6 +102,8 @@ struct Running {
 
 pub struct Jobs {
     pub parts: Parts,
+    /// One build at a time for each name that images are pushed under.
+    names: names::Names,
     installs: Semaphore,
     builds: Semaphore,
     deployments: Semaphore,
@@ -112,6 +116,7 @@ impl Jobs {
     pub fn new(parts: Parts, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             parts,
+            names: names::Names::default(),
             installs: Semaphore::new(limits.installs),
             builds: Semaphore::new(limits.builds),
             deployments: Semaphore::new(limits.deployments),
@@ -185,12 +190,24 @@ impl Jobs {
         beginning.await.map_err(Error::internal)?
     }
 
-    /// Starts a job behind the one that the resource may still have.
+    /// Starts a job behind the one that the resource may still have. A removal that is under way
+    /// already is the one that was asked for.
     fn start(self: &Arc<Self>, resource: Resource, task: Task) {
         let cancel = self.stopping.child_token();
         let ended = CancellationToken::new();
-        let running = Running { cancel: cancel.clone(), ended: ended.clone() };
-        let before = self.running().insert(resource.clone(), running);
+        let job = Running { task, cancel: cancel.clone(), ended: ended.clone() };
+        let before = match self.running().entry(resource.clone()) {
+            Entry::Occupied(running)
+                if (task, running.get().task) == (Task::Remove, Task::Remove) =>
+            {
+                return;
+            }
+            Entry::Occupied(mut running) => Some(running.insert(job)),
+            Entry::Vacant(free) => {
+                free.insert(job);
+                None
+            }
+        };
         let jobs = Arc::clone(self);
         let span = info_span!("job", %resource, ?task);
         let work = async move {
@@ -218,12 +235,13 @@ impl Jobs {
         }
     }
 
-    /// Cancels the resource's job and waits until it has let go of everything.
-    async fn stop(&self, resource: &Resource) {
-        let cancel = self.running().get(resource).map(|running| running.cancel.clone());
-        if let Some(cancel) = cancel {
-            cancel.cancel();
-            self.wait(resource).await;
+    /// Cancels what the resource is being made by; a removal waits until that has let go of
+    /// everything, as every job waits for the one before it.
+    fn stop(&self, resource: &Resource) {
+        if let Some(running) = self.running().get(resource)
+            && running.task == Task::Make
+        {
+            running.cancel.cancel();
         }
     }
 
@@ -282,15 +300,11 @@ impl Jobs {
                 let _permit = permit(&self.installs).await?;
                 contexts::install(&self.parts, id, log).await
             }
-            (Task::Make, Kind::Base) => {
-                let _permit = permit(&self.builds).await?;
-                bases::build(&self.parts, id, log).await
-            }
+            (Task::Make, Kind::Base) => bases::build(self, id, log).await,
             (Task::Make, Kind::Image) => {
                 // Before the permit, or waiting images could keep out the builds they wait for.
                 images::wait_for_context(self, id).await?;
-                let _permit = permit(&self.builds).await?;
-                images::build(&self.parts, id, log).await
+                images::build(self, id, log).await
             }
             (Task::Make, Kind::Cluster) => clusters::join(&self.parts, id).await,
             (Task::Make, Kind::Composition) => {

@@ -71,7 +71,9 @@ impl Resource {
     }
 
     pub fn not_found(&self) -> Error {
-        Error::NotFound(format!("there is no {} '{}'", self.kind, self.id.escape_debug()))
+        // What was asked for may be of any length.
+        let id: String = self.id.chars().take(200).collect();
+        Error::NotFound(format!("there is no {} '{}'", self.kind, id.escape_debug()))
     }
 
     fn file_prefix(&self) -> String {
@@ -163,6 +165,9 @@ pub struct Image {
     pub base: Option<String>,
     #[serde(default)]
     pub pushed: Option<Pushed>,
+    /// Token of the newer image that has the tag now; this one is left under its digest.
+    #[serde(default)]
+    pub superseded_by: Option<String>,
 }
 
 /// Where an image went.

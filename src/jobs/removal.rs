@@ -28,11 +28,14 @@ impl Jobs {
             if jobs.parts.store.update(&resource.key(), mark).await?.is_none() {
                 return Err(resource.not_found());
             }
-            jobs.stop(&resource).await;
+            jobs.stop(&resource);
             jobs.start(resource.clone(), Task::Remove);
             jobs.wait(&resource).await;
             match jobs.parts.store.read::<Record<serde_json::Value>>(&resource.key()).await? {
                 None => Ok(()),
+                Some(left) if left.value.status == Status::Removing => {
+                    Err(Error::Busy("Crane is being stopped; the removal goes on after".into()))
+                }
                 Some(left) => Err(Error::Failed {
                     description: left.value.description,
                     problems: left.value.problems,

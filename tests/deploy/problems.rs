@@ -83,7 +83,7 @@ refused! {
     tab => ["tab.yml:3:2: this is not valid YAML: tabs disallowed within this context (block indentation)"];
     text => ["text.yml:1:1: a compose file is a mapping (`services:` and so on) at its top"];
     tmpfs_mount => ["services.web.volumes[0].type:5:16: Crane mounts volumes (type: volume), and no 'tmpfs' yet"];
-    too_many_ports => ["services.web.expose[1]:4:25: the file names more than 65535 ports"];
+    too_many_ports => ["services.web.expose[0]:4:14: the file names more than 1000 ports"];
     two_documents => ["two-documents.yml:2:1: a second document begins here; a compose file is one document"];
     unclosed => ["unclosed.yml:2:8: this is not valid YAML: unclosed bracket '{'"];
     unclosed_quote => ["services.web.command:4:14: the command has a ' that is never closed"];

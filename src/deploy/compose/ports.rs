@@ -13,9 +13,9 @@ use crate::error::Problem;
 const SHORT_SYNTAX: &str = "a port is written [[address:]host-port[-last]:]port[-last][/protocol], \
     for example 127.0.0.1:8080:80/tcp";
 
-/// Every port is an entry in what the engine is sent and a process on its host; there are not
-/// more of them on one address.
-const PORTS_MAX: usize = 65_535;
+/// Every published port is a process on the engine's host (its userland proxy), so a range typed
+/// too wide would take the host down.
+const PORTS_MAX: usize = 1_000;
 
 /// The ports that a service publishes; ranges become single ports.
 pub(super) fn ports(item: &Item<'_>, notes: &mut Notes) -> Vec<Port> {
