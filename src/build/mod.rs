@@ -57,8 +57,9 @@ pub async fn image(
     request: &Request,
     log: &Log,
 ) -> Result<Built> {
-    if let Some(problem) = check(&request.source).into_iter().next() {
-        return Err(Error::problem(problem));
+    let problems = check(&request.source);
+    if let Some(first) = problems.first() {
+        return Err(Error::Invalid { description: first.to_string(), problems });
     }
     if let Some(registry) = registry {
         registry.ping().await?;

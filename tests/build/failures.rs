@@ -136,6 +136,19 @@ async fn a_cached_run_of_puppet_that_a_named_image_vouches_for_is_not_repeated()
 }
 
 #[tokio::test]
+async fn a_base_without_puppet_is_told() {
+    let mut yard = Yard::new("no-puppet");
+    yard.registry = None;
+    let dockerfile = format!("FROM {}\nRUN rm /usr/bin/puppet\n", rig("RIG_BASE"));
+    yard.built(&yard.request("base", only(&dockerfile))).await;
+    let source = Source::Base { base: yard.tag("base"), manifest: manifest("notice(1)") };
+    let error = yard.failed(&yard.request("web", source)).await;
+    assert_eq!(first(&error).to_string(), "site.pp: the base image has no Puppet");
+    yard.remove("base", None).await;
+    yard.is_clean();
+}
+
+#[tokio::test]
 async fn a_step_that_fails_is_named_with_its_line() {
     for builder in BUILDERS {
         let yard = Yard::new("step").with_builder(builder);
@@ -147,9 +160,10 @@ async fn a_step_that_fails_is_named_with_its_line() {
             "{error}"
         );
         assert_eq!((&*first(&error).path, first(&error).line), ("Dockerfile", Some(4)));
-        let dockerfile = format!("FROM {}\nCOPY --nonsense a b\n", rig("RIG_BASE"));
+        let dockerfile = format!("FROM {}\n\nCOPY --nonsense a b\n", rig("RIG_BASE"));
         let error = yard.failed(&yard.request("web", only(&dockerfile))).await;
         assert!(error.to_string().contains("nonsense"), "{error}");
+        assert_eq!((&*first(&error).path, first(&error).line), ("Dockerfile", Some(3)));
         yard.is_clean();
     }
 }
@@ -208,7 +222,7 @@ async fn what_a_dropped_build_leaves_is_found_by_its_labels() {
         let (sink, _lines) = log();
         let mut work = Box::pin(image(&yard.engine, yard.registry.as_ref(), &request, &sink));
         // As soon as there is an image.
-        let made = async || docker(&["images", "--all", "--quiet", "--filter", &label]) != "";
+        let made = async || !docker(&["images", "--all", "--quiet", "--filter", &label]).is_empty();
         tokio::select! {
             built = &mut work => panic!("{built:?}"),
             () = within(60, "the image is there", made) => {}
