@@ -202,17 +202,16 @@ impl Sources {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
-                other => return refuse(origin, format!("'{key}' cannot be a {}", other.type_str())),
+                other => {
+                    return refuse(origin, format!("'{key}' cannot be a {}", other.type_str()));
+                }
             };
             self.add(&key, text, origin);
         }
         Ok(())
     }
 
-    fn add_environment(
-        &mut self,
-        variables: impl Iterator<Item = (String, String)>,
-    ) {
+    fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         for (variable, text) in variables {
             let Some(key) = variable.strip_prefix("CRANE_") else { continue };
             let key = key.to_ascii_lowercase();
@@ -277,7 +276,11 @@ impl Sources {
             && username.is_some() != password.is_some()
         {
             return refuse(
-                self.origin(if username.is_some() { "registry_username" } else { "registry_password" }),
+                self.origin(if username.is_some() {
+                    "registry_username"
+                } else {
+                    "registry_password"
+                }),
                 "a registry needs both a user name and a password, or neither",
             );
         }

@@ -59,6 +59,24 @@ async fn an_empty_context_is_finished_at_once() {
     crane.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_store_holds_a_context_through_its_life() {
+    // A database that no other test uses: they see each other's contexts in one.
+    let redis = format!("{}/7", rig("RIG_REDIS"));
+    for store in ["memory:", "filesystem:", redis.as_str()] {
+        let crane = Crane::with(&[("store", store)]).await;
+        let content = format!("{}, tag: 'v8.5.0'\n", git_module("stdlib"));
+        let path = post(&crane, &content).await;
+        let body = crane.finished(&path).await;
+        assert_eq!(body["description"], "1 module is installed", "{store}");
+        let list = crane.get("/builder/contexts").await.ok();
+        assert_eq!(list, json!({"contexts": [body["token"]]}), "{store}");
+        assert_eq!(crane.delete(&path).await.ok()["status"], "deleted", "{store}");
+        assert_eq!(crane.get("/builder/contexts").await.ok(), json!({"contexts": []}), "{store}");
+        crane.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_group_is_a_repository_path() {
     let crane = Crane::start().await;

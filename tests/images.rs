@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Crane, Form, docker::docker, problems, rig};
 
-/// A module of a test's own makes an image in seconds; the real ones are in `contexts.rs`.
+/// A manifest that no earlier build has in the engine's cache, so that Puppet really runs.
 fn manifest(message: &str) -> String {
-    format!("file {{ '/made-by-puppet': content => \"{message}\\n\" }}\n")
+    let unique = uuid::Uuid::new_v4();
+    format!("# {unique}\nfile {{ '/made-by-puppet': content => \"{message}\\n\" }}\n")
 }
 
 fn dockerfile() -> String {

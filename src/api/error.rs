@@ -52,15 +52,17 @@ impl From<Problem> for ProblemView {
 
 impl poem_openapi::types::Example for Body {
     fn example() -> Self {
+        let message = "a block (`do`) is Ruby code, and Crane runs no Ruby: write one `mod` for \
+                       each module";
         Self {
             error: "invalid".into(),
-            description: "puppetfile:3:7: expected a version, found 'do'".into(),
-            request_id: "0e0c2bd7c1a94f0d8d0f".into(),
+            description: format!("puppetfile:1:34: {message}"),
+            request_id: "0e0c2bd7c1a94f0d8d0f2b6c51a7e3f4".into(),
             problems: vec![ProblemView {
                 path: "puppetfile".into(),
-                line: Some(3),
-                column: Some(7),
-                message: "expected a version, found 'do'".into(),
+                line: Some(1),
+                column: Some(34),
+                message: message.into(),
             }],
         }
     }

@@ -31,16 +31,14 @@ use self::{
 };
 use crate::error::Problem;
 
-pub use self::{
-    model::{
-        Attachment, Composition, Condition, ContainerPort, Link, Mount, Network, Port, Protocol,
-        Restart, Service, Volume,
-    },
-    reference::repository,
+pub use self::model::{
+    Attachment, Composition, Condition, ContainerPort, Link, Mount, Network, Port, Protocol,
+    Restart, Service, Volume,
 };
+pub(super) use self::reference::repository;
 
 /// Reads one compose file; `file_name` is what problems of the whole file carry as their path.
-pub fn parse(file_name: &str, text: &str) -> Result<Composition, Vec<Problem>> {
+pub(super) fn parse(file_name: &str, text: &str) -> Result<Composition, Vec<Problem>> {
     let mut notes = Notes::default();
     let mut composition = Composition::default();
     if let Some(root) = yaml::parse(file_name, text, &mut notes) {
@@ -140,5 +138,91 @@ fn top_level(item: &Item<'_>, composition: &mut Composition, notes: &mut Notes) 
             }
         }
         _ => notes.refuse(&keys::FILE, item),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Composition, Condition, parse};
+
+    const FULL: &str = include_str!("../../tests/fixtures/compose/good/full.yml");
+
+    /// A service that reads `text`, in the network `n` and beside a service and a volume.
+    fn with(text: &str) -> Composition {
+        let file = format!(
+            "services: {{web: {{image: redis, {text}}}, db: {{image: redis, networks: [n, default]}}}}\n\
+             volumes: {{v: }}\nnetworks: {{n: }}\n"
+        );
+        parse("compose.yml", &file).unwrap_or_else(|problems| panic!("{text}: {problems:?}"))
+    }
+
+    #[test]
+    fn short_and_long_syntaxes_say_the_same() {
+        for (short, long) in [
+            ("command: a 'b c'", "command: [a, 'b c']"),
+            ("command: ", "labels: []"),
+            ("environment: [A=1, B=x=y, C=]", "environment: {A: 1, B: x=y, C: ''}"),
+            ("labels: [a, b=c]", "labels: {a: , b: c}"),
+            ("ports: [80]", "ports: [{target: 80}]"),
+            (
+                "ports: ['127.0.0.1:8080:80/udp']",
+                "ports: [{target: 80, published: 8080, host_ip: 127.0.0.1, protocol: udp}]",
+            ),
+            ("ports: ['8080-8090:80']", "ports: [{target: 80, published: 8080-8090}]"),
+            ("ports: ['80-81']", "ports: ['80', '81']"),
+            ("expose: ['80-81/udp']", "expose: [80/udp, 81/udp]"),
+            (
+                "volumes: ['v:/a:ro']",
+                "volumes: [{type: volume, source: v, target: /a/, read_only: true}]",
+            ),
+            ("volumes: ['/a']", "volumes: [{type: volume, target: /a}]"),
+            (
+                "volumes: ['v:/a:nocopy']",
+                "volumes: [{type: volume, source: v, target: /a, volume: {nocopy: true}}]",
+            ),
+            ("networks: [n]", "networks: {n: }"),
+            ("networks: [default]", "labels: []"),
+            ("links: [db]", "links: ['db:db']"),
+            ("depends_on: [db]", "depends_on: {db: {condition: service_started}}"),
+            ("restart: 'no'", "restart: no"),
+        ] {
+            assert_eq!(with(short), with(long), "{short} | {long}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_a_dependency() {
+        let composition = with("links: ['db:database']");
+        let waits_for = composition.services["web"].waits_for();
+        assert_eq!(waits_for, [("db", Condition::Started)].into());
+    }
+
+    #[test]
+    fn merge_keys_give_what_the_mapping_has_not() {
+        let file = "x-a: &a {image: a, user: a, hostname: a}\n\
+                    x-b: &b {image: b, user: b, working_dir: /b}\n\
+                    services: {web: {image: own, <<: [*a, *b]}}\n";
+        let composition = parse("compose.yml", file).unwrap();
+        let web = &composition.services["web"];
+        assert_eq!((web.image.as_str(), web.user.as_deref()), ("own", Some("a")));
+        assert_eq!((web.hostname.as_deref(), web.working_dir.as_deref()), (Some("a"), Some("/b")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}") {
+            let _ = parse("compose.yml", &text);
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(at in 0..FULL.len(), cut in 0..40_usize, put in "[\\PC\n\t]{0,5}") {
+            let mut file: Vec<char> = FULL.chars().collect();
+            let at = at.min(file.len());
+            let end = (at + cut).min(file.len());
+            file.splice(at..end, put.chars());
+            let _ = parse("compose.yml", &file.into_iter().collect::<String>());
+        }
     }
 }

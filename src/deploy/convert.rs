@@ -169,3 +169,138 @@ fn digest(value: &impl Serialize) -> Result<String> {
 fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::{Desired, Image, Owner, desired};
+    use crate::deploy::compose;
+
+    const FULL: &str = include_str!("../../tests/fixtures/compose/good/full.yml");
+
+    fn convert(file: &str) -> Desired {
+        let composition = compose::parse("compose.yml", file).unwrap();
+        let image = |name: &String| Image {
+            reference: format!("registry/{name}"),
+            id: "sha256:0".to_owned(),
+            volumes: vec!["/data/".to_owned(), "/var/lib".to_owned()],
+        };
+        let images = composition.services.keys().map(|name| (name.clone(), image(name))).collect();
+        let owner = Owner { token: "CPx1", instance: "here" };
+        desired(owner, &composition, &images).unwrap()
+    }
+
+    /// The JSON that the engine receives, without null and empty values, and without Crane's
+    /// labels, which the tests on the engine look at.
+    fn sent(body: &impl serde::Serialize) -> Value {
+        fn prune(value: &mut Value) {
+            if let Value::Object(fields) = value {
+                fields.retain(|name, _| !name.starts_with("eu.cloudopting.crane."));
+                fields.values_mut().for_each(prune);
+                let is_empty = |value: &Value| match value {
+                    Value::Null => true,
+                    Value::Array(items) => items.is_empty(),
+                    _ => false,
+                };
+                fields.retain(|_, value| !is_empty(value));
+            } else if let Value::Array(items) = value {
+                items.iter_mut().for_each(prune);
+            }
+        }
+        let mut json = serde_json::to_value(body).unwrap();
+        prune(&mut json);
+        json
+    }
+
+    #[test]
+    fn a_service_becomes_this_container() {
+        let desired = convert(FULL);
+        let web = &desired.containers["web"];
+        assert_eq!(web.name, "shop-web");
+        let expected = json!({
+            "Image": "registry/web",
+            "Cmd": ["sh", "-c", "echo \"$HOME\" && exec web"],
+            "Entrypoint": ["/entry", "--flag"],
+            "Env": ["EMPTY=", "MODE=production", "TEXT=a=b"],
+            "ExposedPorts": {
+                "80/udp": {}, "81/udp": {}, "3000/tcp": {}, "443/tcp": {}, "9000/tcp": {}, "9001/udp": {},
+            },
+            "Hostname": "web.example",
+            "User": "1000:1000",
+            "WorkingDir": "/srv",
+            "Labels": {"tier": "backend"},
+            "HostConfig": {
+                "NetworkMode": "cpx1_default",
+                "RestartPolicy": {"Name": "unless-stopped"},
+                "PortBindings": {
+                    "80/udp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+                    "81/udp": [{"HostIp": "127.0.0.1", "HostPort": "8081"}],
+                    "3000/tcp": [{"HostPort": ""}],
+                    "443/tcp": [{"HostIp": "::1", "HostPort": "8443"}],
+                },
+                "Mounts": [
+                    {"Type": "volume", "Source": "cpx1_data", "Target": "/data", "ReadOnly": true,
+                     "VolumeOptions": {"Labels": {}}},
+                    {"Type": "volume", "Source": "cpx1_data", "Target": "/more",
+                     "VolumeOptions": {"Labels": {}, "NoCopy": true}},
+                    {"Type": "volume", "Source": "cpx1-web-4f7cfe6fcd42", "Target": "/cache",
+                     "VolumeOptions": {"Labels": {}}},
+                    {"Type": "volume", "Source": "cpx1-web-018076f20178", "Target": "/var/lib",
+                     "VolumeOptions": {"Labels": {}}},
+                ],
+            },
+            "NetworkingConfig": {"EndpointsConfig": {
+                "cpx1_default": {"Aliases": ["web"], "Links": ["cpx1-cache-1:redis"]},
+            }},
+        });
+        assert_eq!(sent(&web.body), expected);
+        let more = web.more_networks.iter().map(|(name, endpoint)| (name.as_str(), sent(endpoint)));
+        let expected = [("cpx1_front", json!({"Aliases": ["web", "www"]}))];
+        assert_eq!(more.collect::<BTreeMap<_, _>>(), expected.into());
+    }
+
+    #[test]
+    fn networks_and_volumes_that_are_used_are_made() {
+        let desired = convert(FULL);
+        let networks: Vec<_> = desired.networks.iter().map(sent).collect();
+        let front = json!({
+            "Name": "cpx1_front",
+            "Driver": "bridge",
+            "Internal": true,
+            "Options": {"com.docker.network.driver.mtu": "1400"},
+            "Labels": {"a": "", "b": "c"},
+        });
+        assert_eq!(networks, [json!({"Name": "cpx1_default", "Labels": {}}), front]);
+        let mut volumes: Vec<_> =
+            desired.volumes.iter().filter_map(|volume| volume.name.as_deref()).collect();
+        volumes.retain(|name| !name.starts_with("cpx1-"));
+        assert_eq!(volumes, ["cpx1_data"]);
+        // Declared in the file, and used by no service.
+        assert!(desired.external_networks.is_empty() && desired.external_volumes.is_empty());
+    }
+
+    #[test]
+    fn a_digest_changes_with_what_the_engine_gets_and_with_nothing_else() {
+        let digests = |file: &str| {
+            let digest = |container: &super::Container| {
+                container.body.labels.as_ref().unwrap()[super::LABEL_CONFIG].clone()
+            };
+            let containers = convert(file).containers;
+            (digest(&containers["web"]), digest(&containers["db"]))
+        };
+        let file =
+            "services: {web: {image: a, labels: {x: '1'}, depends_on: [db]}, db: {image: a}}";
+        let (web, db) = digests(file);
+        for same in [file.replace(", depends_on: [db]", ""), file.replace("{x: '1'}", "[x=1]")] {
+            assert_eq!(digests(&same), (web.clone(), db.clone()), "{same}");
+        }
+        for other in [file.replace("'1'", "'2'"), file.replace("labels", "user: x, labels")] {
+            let (other_web, other_db) = digests(&other);
+            assert_ne!(other_web, web, "{other}");
+            assert_eq!(other_db, db, "{other}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! Everything that is made carries the composition's token and Crane's id as labels. All that is
 //! removed is found by these labels, so nothing else ever is.
 
-pub mod compose;
+mod compose;
 mod convert;
 mod targets;
 
@@ -17,7 +17,10 @@ use crate::{
     registry::Registry,
 };
 
-pub use compose::Composition;
+pub use compose::{
+    Attachment, Composition, Condition, ContainerPort, Link, Mount, Network, Port, Protocol,
+    Restart, Service, Volume,
+};
 
 /// A composition and whose it is.
 #[derive(Debug, Clone)]

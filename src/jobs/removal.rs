@@ -95,9 +95,14 @@ async fn unbuild(
 ) -> Result<()> {
     let parts = &jobs.parts;
     let digest = pushed.map(|pushed| pushed.digest);
-    let left =
-        build::remove(&parts.engine, parts.registry.as_ref(), &parts.labels(resource), tag, digest.as_deref())
-            .await?;
+    let left = build::remove(
+        &parts.engine,
+        parts.registry.as_ref(),
+        &parts.labels(resource),
+        tag,
+        digest.as_deref(),
+    )
+    .await?;
     match left.is_empty() {
         true => Ok(()),
         false => Err(Error::failed(left.join("; "))),

@@ -95,7 +95,9 @@ fn open_or_mend(directory: &Path) -> Result<sled::Db> {
     let first = match open_database(&path) {
         Ok(db) => return Ok(db),
         Err(error @ sled::Error::Corruption { .. }) => error,
-        Err(error) => return Err(Error::unavailable("store", format!("{}: {error}", path.display()))),
+        Err(error) => {
+            return Err(Error::unavailable("store", format!("{}: {error}", path.display())));
+        }
     };
     let aside = copy_aside(&path)?;
     remove_matching(&path, |name| name.starts_with("snap."))?;
@@ -231,8 +233,7 @@ impl Store for Filesystem {
         let key = key.to_owned();
         self.commit(ROOM_FOR_NEW, move |db| {
             let packed = pack(db.generate_id().map_err(failure)?, &value);
-            let swapped =
-                db.compare_and_swap(key, None::<&[u8]>, Some(packed)).map_err(failure)?;
+            let swapped = db.compare_and_swap(key, None::<&[u8]>, Some(packed)).map_err(failure)?;
             Ok(swapped.is_ok())
         })
         .await

@@ -31,14 +31,11 @@ impl dyn Store + '_ {
 
     /// Reads a record, lets `change` work on it, and writes it if nobody wrote in between; else
     /// again from the start. `None` when there is no such record.
-    pub async fn update<T: Serialize + DeserializeOwned>(
+    pub async fn update<T: Serialize + DeserializeOwned + Send>(
         &self,
         key: &str,
         mut change: impl FnMut(&mut T) + Send,
-    ) -> Result<Option<T>>
-    where
-        T: Send,
-    {
+    ) -> Result<Option<T>> {
         loop {
             let Some(Stored { revision, mut value }) = self.read::<T>(key).await? else {
                 return Ok(None);

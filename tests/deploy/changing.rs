@@ -136,7 +136,7 @@ async fn everything_of_an_instance_goes_by_its_label() {
         let mut deployment = trial.deployment(&compose);
         deployment.instance.clone_from(&instance);
         trial.deploy(None, &deployment).await.unwrap();
-        let label = format!("{}={instance}", LABEL_INSTANCE);
+        let label = format!("{LABEL_INSTANCE}={instance}");
         deploy::remove_labelled(&trial.engine, &label).await.unwrap();
         assert_eq!(trial.things(), "");
     })

@@ -53,11 +53,14 @@ async fn images_of_cranes_come_from_its_registry_in_their_newest_version() {
         trial.deploy(Some(&registry), &deployment).await.unwrap();
         assert_eq!((id("web"), id("db")), (web.clone(), db.clone()));
 
+        // The engine keeps the old one without its name.
+        let old = inspect(&trial.container("web"), "{{.Image}}");
         push(&registry, &repository, "2");
         trial.deploy(Some(&registry), &deployment).await.unwrap();
         assert_eq!(version(), "2");
         assert_ne!(id("web"), web);
         assert_eq!(id("db"), db);
+        docker(&["rmi", &old]);
 
         let log = trial.log_of(Channel::Pull).await;
         assert!(

@@ -103,8 +103,7 @@ fn long(item: &Item<'_>, notes: &mut Notes) -> Result<Mount, Problem> {
 
 fn mount(source: Option<&str>, target: &str) -> Result<Mount, String> {
     if let Some(source) = source {
-        // Compose tells paths from names by these beginnings; a drive letter ends in ':'.
-        if source.starts_with(['.', '/', '~', '\\']) || source.contains(['/', '\\']) {
+        if source.starts_with(['.', '~']) || source.contains(['/', '\\']) {
             return Err(format!("'{source}' {BIND_MOUNT}"));
         }
         names::check(source).map_err(|rule| format!("'{source}' cannot name a volume: {rule}"))?;

@@ -56,10 +56,11 @@ impl Place {
 }
 
 impl Notes {
-    pub(super) fn problem(&mut self, problem: Problem) {
+    pub(super) fn problem(&mut self, mut problem: Problem) {
         if !self.is_full() {
-            let (path, message) = (shown(&problem.path), shown(&problem.message));
-            self.problems.push(Problem { path, message, ..problem });
+            problem.path = shown(&problem.path);
+            problem.message = shown(&problem.message);
+            self.problems.push(problem);
         }
     }
 

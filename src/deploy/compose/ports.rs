@@ -84,19 +84,19 @@ fn short(text: &str) -> Result<Vec<Port>, String> {
     };
     let host_ip = address.map(address_of).transpose()?;
     let published = published.filter(|published| !published.is_empty() || host_ip.is_none());
-    pair(range_of(target)?, published.map(range_of).transpose()?, host_ip, protocol)
+    pair(range_of(target)?, published.map(range_of).transpose()?, host_ip.as_deref(), protocol)
 }
 
 /// Ports of the container beside ports of the host: one to one, or any of several for one.
 fn pair(
     targets: RangeInclusive<u16>,
     published: Option<RangeInclusive<u16>>,
-    host_ip: Option<String>,
+    host_ip: Option<&str>,
     protocol: Protocol,
 ) -> Result<Vec<Port>, String> {
     let port = |port, published| Port {
         target: ContainerPort { port, protocol },
-        host_ip: host_ip.clone(),
+        host_ip: host_ip.map(str::to_owned),
         published,
     };
     match published {
@@ -119,31 +119,27 @@ fn pair(
 fn long(item: &Item<'_>, notes: &mut Notes) -> Result<Vec<Port>, Problem> {
     let (mut target, mut published, mut host_ip) = (None, None, None);
     let mut protocol = Protocol::Tcp;
-    let read = |entry: &Item<'_>| entry.word();
     for entry in item.entries()? {
         let refuse = |message: String| entry.problem(message);
         match entry.key {
-            "target" => target = Some(number(&read(&entry)?).map_err(refuse)?),
-            "published" => published = Some(range_of(&read(&entry)?).map_err(refuse)?),
-            "host_ip" => host_ip = Some(address_of(&read(&entry)?).map_err(refuse)?),
-            "protocol" => protocol = read(&entry)?.parse().map_err(refuse)?,
+            "target" => target = Some(number(&entry.word()?).map_err(refuse)?),
+            "published" => published = Some(range_of(&entry.word()?).map_err(refuse)?),
+            "host_ip" => host_ip = Some(address_of(&entry.word()?).map_err(refuse)?),
+            "protocol" => protocol = entry.word()?.parse().map_err(refuse)?,
             // On one engine both mean the same: a port of the host.
-            "mode" => match read(&entry)?.as_str() {
+            "mode" => match entry.word()?.as_str() {
                 "host" | "ingress" => {}
                 other => {
                     let message = format!("a port's mode is host or ingress, not '{other}'");
                     return Err(entry.problem(message));
                 }
             },
-            _ => {
-                if let Some(problem) = keys::PORT.refuse(&entry) {
-                    notes.problem(problem);
-                }
-            }
+            _ => notes.refuse(&keys::PORT, &entry),
         }
     }
     let target: u16 = target.ok_or_else(|| item.problem("a port needs a `target`"))?;
-    pair(target..=target, published, host_ip, protocol).map_err(|message| item.problem(message))
+    pair(target..=target, published, host_ip.as_deref(), protocol)
+        .map_err(|message| item.problem(message))
 }
 
 fn with_protocol(text: &str) -> Result<(&str, Protocol), String> {

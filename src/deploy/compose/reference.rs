@@ -28,7 +28,7 @@ pub(super) fn check(reference: &str) -> Result<(), String> {
 }
 
 /// The repository of a reference that names no registry: `default/web` of `default/web:1`.
-pub fn repository(reference: &str) -> Option<&str> {
+pub(in crate::deploy) fn repository(reference: &str) -> Option<&str> {
     let named = reference.split_once('@').map_or(reference, |(named, _)| named);
     match split_host(split_tag(named).0) {
         (None, path) => Some(path),

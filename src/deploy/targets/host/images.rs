@@ -64,7 +64,10 @@ fn source<'a>(image: &str, registry: Option<&'a Registry>, deployment: &Deployme
 async fn bring(engine: &Engine, source: Source<'_>, log: &Log) -> Result<(Vec<String>, Image)> {
     match pull(engine, &source, log).await {
         Ok(image) => Ok((source.services, image)),
-        Err(error) => Err(about(&format!("service '{}'", source.services.join("', '")), error)),
+        Err(error) => {
+            let services = source.services.join("', '");
+            Err(about(&format!("service '{services}': image '{}'", source.reference), error))
+        }
     }
 }
 
