@@ -40,7 +40,9 @@ pub(super) fn dockerfile(base: &str, manifest: &str, buildkit: bool) -> String {
 /// is not in every base's `PATH`.
 fn apply(directory: &str, manifest: &str) -> String {
     format!(
-        "PATH=\"$PATH:/opt/puppetlabs/bin\" puppet apply --detailed-exitcodes --color=false \
+        "PATH=\"$PATH:/opt/puppetlabs/bin\"; command -v puppet > /dev/null || \
+         {{ echo 'Error: the base image has no Puppet' >&2; exit 1; }}; \
+         puppet apply --detailed-exitcodes --color=false \
          --modulepath='{directory}/{MODULES}:$basemodulepath' --vardir={SCRATCH}/var \
          --ssldir={SCRATCH}/ssl --logdir={SCRATCH}/log --rundir={SCRATCH}/run \
          --lastrunfile={SCRATCH}/summary {directory}/{manifest}; \

@@ -19,6 +19,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use time::OffsetDateTime;
 
 use self::{
+    context::File,
     dockerfile::Dockerfile,
     puppet_log::Errors,
     references::{Base, Resolver},
@@ -57,8 +58,9 @@ pub async fn image(
     request: &Request,
     log: &Log,
 ) -> Result<Built> {
-    if let Some(problem) = check(&request.source).into_iter().next() {
-        return Err(Error::problem(problem));
+    let problems = check(&request.source);
+    if let Some(first) = problems.first() {
+        return Err(Error::Invalid { description: first.to_string(), problems });
     }
     if let Some(registry) = registry {
         registry.ping().await?;
@@ -66,13 +68,8 @@ pub async fn image(
     let plan = plan(engine, registry, request).await?;
     let login = registry.and_then(login);
     let dockerfile = format!("images/{}/Dockerfile", request.name);
-    let mut files = vec![(dockerfile.clone(), plan.dockerfile)];
-    if let Some(manifest) = request.source.manifest() {
-        files.push((manifest.file_name.clone(), manifest.content.clone()));
-        let beside = format!("images/{}/{}", request.name, manifest.file_name);
-        files.push((beside, manifest.content.clone()));
-    }
-    let mut build = Build {
+    let files = files(request, &dockerfile, plan.dockerfile);
+    let build = Build {
         context: Arc::new(context::collect(request.root.clone(), files).await?),
         dockerfile,
         labels: labels::labels(request, plan.base.as_ref(), OffsetDateTime::now_utc())?,
@@ -80,35 +77,8 @@ pub async fn image(
         no_cache: false,
         context_key: request.context_token.clone().unwrap_or_else(|| request.tag.clone()),
     };
-    let manifest = request.source.manifest().map(|manifest| manifest.file_name.as_str());
-    let built = loop {
-        let mut errors = Errors::default();
-        let outcome = engine.build(&build, log, &mut |step, seen| errors.watch(step, seen)).await?;
-        let problems = errors.problems(manifest, plan.parsed.as_ref());
-        let built = match outcome {
-            Outcome::Built(built) => built,
-            Outcome::Failed(failure) => {
-                return Err(explain(&failure, problems, plan.parsed.as_ref()));
-            }
-        };
-        // The exit code that Crane's own Dockerfile asks Puppet for is exact.
-        if plan.parsed.is_none() {
-            break built;
-        }
-        if !problems.is_empty() {
-            engine.discard(&built).await?;
-            return Err(hidden(problems, log).await);
-        }
-        let seen = errors.unseen.is_empty() || build.no_cache;
-        if seen || vouch::vouched(engine, &built.image, &errors.unseen).await? {
-            break built;
-        }
-        engine.remove_image(&built.image).await?;
-        let line = "Building again without the cache: what Puppet reported is not in it";
-        log.write(Channel::Log, line).await;
-        build.no_cache = true;
-    };
-    publish::publish(engine, registry, login.as_ref(), request, &built.image, log).await
+    let image = build_well(engine, build, request, plan.parsed.as_ref(), log).await?;
+    publish::publish(engine, registry, login.as_ref(), request, &image, log).await
 }
 
 /// Removes what was made for a resource: its images from the engine, found by the labels that were
@@ -149,6 +119,52 @@ async fn plan(engine: &Engine, registry: Option<&Registry>, request: &Request) -
             let (dockerfile, base) = resolver.dockerfile(dockerfile, &parsed, request).await?;
             Ok(Plan { dockerfile, parsed: Some(parsed), base })
         }
+    }
+}
+
+/// What lies over the context's modules.
+fn files(request: &Request, path: &str, dockerfile: String) -> Vec<File> {
+    let mut files = vec![(path.to_owned(), dockerfile)];
+    if let Some(Upload { file_name, content }) = request.source.manifest() {
+        files.push((file_name.clone(), content.clone()));
+        files.push((format!("images/{}/{file_name}", request.name), content.clone()));
+    }
+    files
+}
+
+/// The id of the image, after nothing that Puppet said in the build speaks against it.
+async fn build_well(
+    engine: &Engine,
+    mut build: Build,
+    request: &Request,
+    parsed: Option<&Dockerfile>,
+    log: &Log,
+) -> Result<String> {
+    let manifest = request.source.manifest().map(|manifest| manifest.file_name.as_str());
+    loop {
+        let mut errors = Errors::default();
+        let outcome = engine.build(&build, log, &mut |step, seen| errors.watch(step, seen)).await?;
+        let problems = errors.problems(manifest, parsed);
+        let built = match outcome {
+            Outcome::Built(built) => built,
+            Outcome::Failed(failure) => return Err(explain(&failure, problems, parsed)),
+        };
+        // The exit code that Crane's own Dockerfile asks Puppet for is exact.
+        if parsed.is_none() {
+            return Ok(built.image);
+        }
+        if !problems.is_empty() {
+            engine.discard(&built).await?;
+            return Err(hidden(problems, log).await);
+        }
+        let seen = errors.unseen.is_empty() || build.no_cache;
+        if seen || vouch::vouched(engine, &built.image, &errors.unseen).await? {
+            return Ok(built.image);
+        }
+        engine.remove_image(&built.image).await?;
+        let line = "Building again without the cache: what Puppet reported is not in it";
+        log.write(Channel::Log, line).await;
+        build.no_cache = true;
     }
 }
 

@@ -49,6 +49,7 @@ async fn give(
         names.give(&repository).await?;
         log.write(Channel::Log, format!("Pushing {repository}:{TAG}")).await;
         let digest = names.engine.push_image(&repository, TAG, login, log).await?;
+        names.check_pushed(&repository, &digest).await?;
         let served = registry.digest(&request.tag, TAG).await?;
         if served.as_ref() != Some(&digest) {
             return Err(Error::unavailable(
@@ -82,6 +83,19 @@ impl Names<'_> {
         self.engine.tag_image(self.image, repository, TAG).await
     }
 
+    /// Whether it is this image that was pushed: the engine pushes the one that has the name when
+    /// the push begins.
+    async fn check_pushed(&self, repository: &str, digest: &str) -> Result<()> {
+        let image = self.engine.image(self.image).await?;
+        let digests = image.and_then(|image| image.repo_digests).unwrap_or_default();
+        if digests.contains(&format!("{repository}@{digest}")) {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "another image took the name {repository}:{TAG} while this one was pushed; build again"
+        )))
+    }
+
     /// Removes the images that had the names before, unless they have others.
     async fn keep(self) {
         for (_, before) in &self.given {
@@ -95,6 +109,12 @@ impl Names<'_> {
 
     async fn take_back(self) {
         for (repository, before) in &self.given {
+            let name = format!("{repository}:{TAG}");
+            let now = self.engine.image(&name).await.ok().flatten();
+            if now.and_then(|image| image.id).as_deref() != Some(self.image) {
+                // Someone else has it by now.
+                continue;
+            }
             match before {
                 Some(before) => {
                     if let Err(error) = self.engine.tag_image(before, repository, TAG).await {
@@ -105,7 +125,7 @@ impl Names<'_> {
                         );
                     }
                 }
-                None => self.remove(&format!("{repository}:{TAG}")).await,
+                None => self.remove(&name).await,
             }
         }
         self.remove(self.image).await;

@@ -136,6 +136,19 @@ async fn a_cached_run_of_puppet_that_a_named_image_vouches_for_is_not_repeated()
 }
 
 #[tokio::test]
+async fn a_base_without_puppet_is_told() {
+    let mut yard = Yard::new("no-puppet");
+    yard.registry = None;
+    let dockerfile = format!("FROM {}\nRUN rm /usr/bin/puppet\n", rig("RIG_BASE"));
+    yard.built(&yard.request("base", only(&dockerfile))).await;
+    let source = Source::Base { base: yard.tag("base"), manifest: manifest("notice(1)") };
+    let error = yard.failed(&yard.request("web", source)).await;
+    assert_eq!(first(&error).to_string(), "site.pp: the base image has no Puppet");
+    yard.remove("base", None).await;
+    yard.is_clean();
+}
+
+#[tokio::test]
 async fn a_step_that_fails_is_named_with_its_line() {
     for builder in BUILDERS {
         let yard = Yard::new("step").with_builder(builder);
@@ -147,9 +160,10 @@ async fn a_step_that_fails_is_named_with_its_line() {
             "{error}"
         );
         assert_eq!((&*first(&error).path, first(&error).line), ("Dockerfile", Some(4)));
-        let dockerfile = format!("FROM {}\nCOPY --nonsense a b\n", rig("RIG_BASE"));
+        let dockerfile = format!("FROM {}\n\nCOPY --nonsense a b\n", rig("RIG_BASE"));
         let error = yard.failed(&yard.request("web", only(&dockerfile))).await;
         assert!(error.to_string().contains("nonsense"), "{error}");
+        assert_eq!((&*first(&error).path, first(&error).line), ("Dockerfile", Some(3)));
         yard.is_clean();
     }
 }

@@ -69,7 +69,11 @@ async fn follow(
     );
     let path = format!("{}/build?{query}", engine.agreement().await?.prefix);
     let none = Either::Left(Full::default());
-    let answer = engine.transport.request(Method::POST, &path, HeaderMap::new(), none).await?;
+    let answer = engine.transport.request(Method::POST, &path, HeaderMap::new(), none).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return console.refused(error).await,
+    };
     let mut messages = Messages::new(&engine.transport, answer);
     let mut progress = Progress::default();
     let mut layers = Layers::default();

@@ -55,7 +55,7 @@ async fn follow(
         Err(error) => {
             // If the context cannot be read, that is why the request failed.
             writer.await.map_err(Error::internal)?.map_err(Error::internal)?;
-            return Err(error);
+            return console.refused(error).await;
         }
     };
     let mut messages = Messages::new(&engine.transport, answer);

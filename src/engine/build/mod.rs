@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 
 use super::{Engine, Login};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{Channel, Log},
 };
 
@@ -118,7 +118,7 @@ impl Engine {
     /// what made the build fail also to [`Channel::ErrorLog`]. What is
     /// seen of each step is shown to `watch` first.
     ///
-    /// Fails with [`Error::Unavailable`](crate::error::Error::Unavailable) when the engine goes
+    /// Fails with [`Error::Unavailable`] when the engine goes
     /// away in the middle.
     pub async fn build(
         &self,
@@ -144,6 +144,14 @@ struct Console<'a> {
 impl Console<'_> {
     async fn say(&mut self, line: impl Into<String>) {
         self.log.write(Channel::Log, line).await;
+    }
+
+    /// A build that the engine does not begin with, as for a Dockerfile with a mistake.
+    async fn refused(&mut self, error: Error) -> Result<Outcome> {
+        let Error::Failed { description, .. } = error else { return Err(error) };
+        let message = clean(&description);
+        self.error(format!("ERROR: {message}")).await;
+        Ok(Outcome::Failed(Failure { step: None, message }))
     }
 
     async fn error(&mut self, line: impl Into<String>) {
