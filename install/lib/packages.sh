@@ -12,7 +12,9 @@ _package_installed() {
 packages_ensure() {
   local package missing=()
   for package in "$@"; do
-    _package_installed "$package" || missing+=("$package")
+    # Two parts may need the same one.
+    [[ " ${missing[*]} " == *" $package "* ]] || _package_installed "$package" ||
+      missing+=("$package")
   done
   ((${#missing[@]} > 0)) || return 0
   [[ -e /etc/debian_version ]] || fail "this is not Debian; install by hand: ${missing[*]}"
