@@ -180,8 +180,22 @@ impl fmt::Debug for Url {
     }
 }
 
-/// The text with `***` for what stands before the `@` in each URL in it.
+/// The text with `***` for what may be a secret in each URL in it: what stands before the `@`, and
+/// the query, which some servers take tokens in.
 pub(crate) fn without_credentials(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"');
+    without_users(text)
+        .split_inclusive(ends)
+        .map(|word| match (word.contains("://"), word.split_once('?')) {
+            (true, Some((url, query))) => {
+                format!("{url}?***{}", query.trim_start_matches(|c| !ends(c)))
+            }
+            _ => word.to_owned(),
+        })
+        .collect()
+}
+
+fn without_users(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {
@@ -215,6 +229,7 @@ mod tests {
                 "ssh://git@host:22/x https://a:b@c:d@host/y",
                 "ssh://***@host:22/x https://***@host/y",
             ),
+            ("'http://h/x?token=a#b' failed? yes", "'http://h/x?***' failed? yes"),
             ("no url: a@b", "no url: a@b"),
             ("://@://@", "://***@://***@"),
         ] {
