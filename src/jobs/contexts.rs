@@ -56,11 +56,12 @@ pub async fn list(parts: &Parts) -> Result<Vec<Record<Context>>> {
     records::all(&*parts.store, Kind::Context).await
 }
 
-/// Tokens of the images that are built from a context.
+/// Tokens of the images that are built from a context. They begin with the context's, so no image's
+/// record needs to be read.
 pub async fn images(parts: &Parts, token: &str) -> Result<Vec<String>> {
-    let prefix = super::images::resource(&super::images::token(token, "")).key();
-    let images: Vec<Record<records::Image>> = parts.store.read_all(&prefix).await?;
-    Ok(images.into_iter().map(|image| image.detail.token).collect())
+    let images = super::images::token(token, "");
+    let names = parts.store.names(&super::images::resource(&images).key()).await?;
+    Ok(names.into_iter().map(|name| format!("{images}{name}")).collect())
 }
 
 pub(super) async fn install(parts: &Parts, token: &str, log: &Log) -> Result<String> {

@@ -50,15 +50,39 @@ impl dyn Store + '_ {
     /// Every record whose key begins with `prefix`, in key order.
     pub async fn read_all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>> {
         let mut all = Vec::new();
+        self.walk(prefix, |key, entry| {
+            all.push(decode(key, entry)?.value);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Every key that begins with `prefix`, in order, without the prefix.
+    pub async fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.walk(prefix, |key, _| {
+            names.extend(key.strip_prefix(prefix).map(str::to_owned));
+            Ok(())
+        })
+        .await?;
+        Ok(names)
+    }
+
+    async fn walk(
+        &self,
+        prefix: &str,
+        mut visit: impl FnMut(&str, &Entry) -> Result<()>,
+    ) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
             let page = self.list(prefix, after.as_deref(), PAGE).await?;
             for (key, entry) in &page {
-                all.push(decode(key, entry)?.value);
+                visit(key, entry)?;
             }
             match page.into_iter().nth(PAGE - 1) {
                 Some((last, _)) => after = Some(last),
-                None => return Ok(all),
+                None => return Ok(()),
             }
         }
     }
