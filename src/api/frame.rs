@@ -42,20 +42,20 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
                 Ok(request) => self.inner.call(request).await,
                 Err(refused) => Err(refused),
             };
-            let response = outcome.unwrap_or_else(|error| {
+            outcome.unwrap_or_else(|error| {
                 let mut response = render(&error, &id);
                 if response.status() == StatusCode::METHOD_NOT_ALLOWED {
                     self.methods.allow(&path, &mut response);
                 }
                 response
-            });
-            let status = response.status().as_u16();
-            let millis = began.elapsed().as_secs_f64() * 1e3;
-            info!(%method, path, status, millis, "answered");
-            response
+            })
         }
         .instrument(span)
         .await;
+        let status = response.status().as_u16();
+        let millis = began.elapsed().as_secs_f64() * 1e3;
+        // Outside of the span, whose fields would be parsed and written once more for every request.
+        info!(request_id = id, %method, path, status, millis, "answered");
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(REQUEST_ID, id);
