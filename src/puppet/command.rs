@@ -69,6 +69,10 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// So many looks in a row find nothing before there is nothing: a process that is just becoming
+/// another program (`execve`) has no environment to be seen for a moment.
+const CLEAN_ROUNDS: u32 = 3;
+
 /// Runs a program to its end and writes each line it prints to the log, as it is printed.
 ///
 /// When the future is dropped, or the time is over, everything that the program started is ended.
@@ -160,6 +164,7 @@ pub(super) fn end(mark: &OsStr) {
     let mut variable = OsString::from(MARK);
     variable.push("=");
     variable.push(mark);
+    let mut clean = 0;
     for _ in 0..END_ROUNDS {
         let mut found = false;
         for pid in processes() {
@@ -171,7 +176,8 @@ pub(super) fn end(mark: &OsStr) {
                 let _ = pidfd_send_signal(&process, Signal::KILL);
             }
         }
-        if !found {
+        clean = if found { 0 } else { clean + 1 };
+        if clean == CLEAN_ROUNDS {
             return;
         }
         std::thread::sleep(END_PAUSE);
