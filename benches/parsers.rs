@@ -3,12 +3,16 @@
 
 use std::{fmt::Write, hint::black_box};
 
-use crane::{deploy, puppet};
+use crane::{
+    build::{self, Source},
+    deploy, puppet,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn parsers(criterion: &mut Criterion) {
     let puppetfile = puppetfile(40);
     let compose = compose_file(30);
+    let dockerfile = dockerfile(40);
     let mut group = criterion.benchmark_group("parse");
 
     group.throughput(Throughput::Bytes(puppetfile.len() as u64));
@@ -19,6 +23,12 @@ fn parsers(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(compose.len() as u64));
     group.bench_function("compose file of 30 services", |bencher| {
         bencher.iter(|| deploy::check("compose.yml", black_box(&compose)).unwrap());
+    });
+
+    group.throughput(Throughput::Bytes(dockerfile.len() as u64));
+    let source = Source::Dockerfile { dockerfile, manifest: None };
+    group.bench_function("Dockerfile of 40 instructions", |bencher| {
+        bencher.iter(|| assert!(build::check(black_box(&source)).is_empty()));
     });
     group.finish();
 }
@@ -61,6 +71,26 @@ fn compose_file(services: usize) -> String {
     text.push_str("volumes:\n");
     for number in 0..services {
         writeln!(text, "  data{number}:").unwrap();
+    }
+    text
+}
+
+/// Two stages; an instruction in three goes over several lines.
+fn dockerfile(instructions: usize) -> String {
+    let mut text = "FROM debian-puppet:bookworm AS build\n".to_owned();
+    for number in 1..instructions {
+        match number {
+            20 => writeln!(text, "FROM debian-puppet:bookworm"),
+            21 => writeln!(text, "COPY --from=build /out /out"),
+            _ if number % 3 == 0 => writeln!(
+                text,
+                "# what step {number} needs\nRUN apt-get update \\\n \
+                 && apt-get install --yes package{number} \\\n && rm -rf /var/lib/apt/lists/*"
+            ),
+            _ if number % 3 == 1 => writeln!(text, "COPY modules/m{number} /modules/m{number}"),
+            _ => writeln!(text, "ENV STEP_{number}=\"value of $HOME and {number}\""),
+        }
+        .unwrap();
     }
     text
 }

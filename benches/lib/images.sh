@@ -4,6 +4,20 @@
 # shellcheck shell=bash
 
 IMAGES_NAME=bench
+exec {IMAGES_NOTHING}<> <(:)
+
+# images_client: sets IMAGES_CLIENT to a Docker client that can speak to BuildKit. Those of version 23
+# and later cannot without a plugin, buildx, that Debian 12 does not have.
+images_client() {
+  local client
+  while IFS= read -r client; do
+    if DOCKER_BUILDKIT=1 "$client" build --help >/dev/null 2>&1; then
+      IMAGES_CLIENT=$client
+      return 0
+    fi
+  done < <(type -ap docker)
+  fail "no docker client here can speak to BuildKit: install docker.io of Debian 12, or buildx"
+}
 
 # _images_template DIRECTORY MEGABYTES: modules and a Dockerfile. Each build gets a copy of them at a
 # place of its own, so that the engine knows nothing of it from before, and a manifest of its own.
@@ -54,7 +68,8 @@ images_crane() {
   image=${BASH_REMATCH[1]}
   while _images_answer "/builder/images/$image" && [[ $ANSWER != *'"status":"finished"'* ]]; do
     [[ $ANSWER == *'"status":"building"'* ]] || fail "the image failed: $ANSWER"
-    sleep 0.02
+    # 20 ms, without a process for it: nothing is ever written to this.
+    read -r -t 0.02 -u "$IMAGES_NOTHING" || true
   done
   microseconds
   IMAGES_MS=$(((NOW - begin) / 1000))
@@ -94,13 +109,14 @@ _images_by_docker() {
   _images_manifest "$2" | tee -- "$directory/site.pp" >"$directory/images/$IMAGES_NAME/site.pp"
   microseconds
   begin=$NOW
-  DOCKER_BUILDKIT=1 docker build --progress plain --tag "$peer" \
-    --file "$directory/images/$IMAGES_NAME/Dockerfile" "$directory" >"$STATE/log/docker.log" 2>&1 ||
+  DOCKER_BUILDKIT=1 "$IMAGES_CLIENT" build --progress plain --tag "$peer" \
+    --file "$directory/images/$IMAGES_NAME/Dockerfile" "$directory" \
+    >"$STATE/log/docker.log" 2>&1 ||
     fail "docker build: $(<"$STATE/log/docker.log")"
-  [[ -z ${3:-} ]] || docker push --quiet "$peer" >/dev/null
+  [[ -z ${3:-} ]] || "$IMAGES_CLIENT" push --quiet "$peer" >/dev/null
   microseconds
   IMAGES_MS=$(((NOW - begin) / 1000))
-  docker image rm "$peer" >/dev/null
+  "$IMAGES_CLIENT" image rm "$peer" >/dev/null
   rm -rf -- "$directory"
 }
 

@@ -2,11 +2,12 @@
 # Sourced, never run; needs install/lib and table.sh. The caller sets STATE, PROJECT and ROUNDS.
 # shellcheck shell=bash
 
-# requests_build: compiles the bare handler and sets BARE to its binary.
+# requests_build: compiles the bare handler and sets BARE to its binary. Cargo compiles Crane for it,
+# too, with what tests need, and puts it where the release build belongs; so this comes before that.
 requests_build() {
   say "the bare handler: cargo bench --no-run (some minutes the first time)"
   BARE=$(cd -- "$PROJECT" && cargo bench --quiet --locked --no-run --bench bare \
-    --message-format json-render-diagnostics | jq --raw-output '.executable // empty') ||
+    --message-format json-render-diagnostics | jq --raw-output 'select(.target.name == "bare").executable // empty') ||
     fail "the bare handler does not compile"
 }
 
