@@ -4,15 +4,20 @@ use std::{
     collections::BTreeMap,
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 
-use super::{Entry, Store};
+use super::{
+    Batch, Change, Changes, Entry, Expected, Op, Store, batch::appended_key, feed::Feed,
+};
 use crate::error::Result;
 
-#[derive(Default)]
-pub(super) struct Memory(Mutex<Records>);
+pub(super) struct Memory {
+    records: Mutex<Records>,
+    feed: Feed,
+}
 
 #[derive(Default)]
 struct Records {
@@ -20,18 +25,53 @@ struct Records {
     entries: BTreeMap<String, Entry>,
 }
 
-impl Records {
-    fn set(&mut self, key: &str, value: Vec<u8>) {
-        self.revision += 1;
-        self.entries.insert(key.to_owned(), Entry { revision: self.revision, value });
+impl Default for Memory {
+    fn default() -> Self {
+        Self { records: Mutex::default(), feed: Feed::behind(0) }
     }
 }
 
 impl Memory {
-    /// Held for one map operation only. A panic in another holder cannot leave the map half
-    /// changed, so poisoning is ignored.
+    /// Held for one batch only. A panic in another holder cannot leave the map half changed, so
+    /// poisoning is ignored.
     fn records(&self) -> MutexGuard<'_, Records> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn allows(&self, batch: &Batch) -> bool {
+        batch.0.iter().all(|op| match op {
+            Op::Check { key, expected } => {
+                let found = self.entries.get(key).map(|entry| entry.revision);
+                match expected {
+                    Expected::Absent => found.is_none(),
+                    Expected::Present => found.is_some(),
+                    Expected::Revision(revision) => found == Some(*revision),
+                }
+            }
+            _ => true,
+        })
+    }
+
+    fn apply(&mut self, batch: Batch) -> Change {
+        self.revision += 1;
+        let revision = self.revision;
+        let mut keys = Vec::new();
+        for op in batch.0 {
+            let (key, value) = match op {
+                Op::Check { .. } => continue,
+                Op::Put { key, value } => (key, Some(value)),
+                Op::Append { prefix, value } => (appended_key(&prefix, revision), Some(value)),
+                Op::Delete { key } => (key, None),
+            };
+            match value {
+                Some(value) => self.entries.insert(key.clone(), Entry { revision, value }),
+                None => self.entries.remove(&key),
+            };
+            keys.push(key);
+        }
+        Change { revision, keys }
     }
 }
 
@@ -39,28 +79,6 @@ impl Memory {
 impl Store for Memory {
     async fn get(&self, key: &str) -> Result<Option<Entry>> {
         Ok(self.records().entries.get(key).cloned())
-    }
-
-    async fn put_if_absent(&self, key: &str, value: Vec<u8>) -> Result<bool> {
-        let mut records = self.records();
-        let absent = !records.entries.contains_key(key);
-        if absent {
-            records.set(key, value);
-        }
-        Ok(absent)
-    }
-
-    async fn compare_and_set(&self, key: &str, revision: u64, value: Vec<u8>) -> Result<bool> {
-        let mut records = self.records();
-        let current = records.entries.get(key).is_some_and(|entry| entry.revision == revision);
-        if current {
-            records.set(key, value);
-        }
-        Ok(current)
-    }
-
-    async fn delete(&self, key: &str) -> Result<bool> {
-        Ok(self.records().entries.remove(key).is_some())
     }
 
     async fn list(
@@ -81,5 +99,29 @@ impl Store for Memory {
             .take(limit)
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Option<u64>> {
+        let mut records = self.records();
+        if !records.allows(&batch) {
+            return Ok(None);
+        }
+        let change = records.apply(batch);
+        let revision = change.revision;
+        // Under the lock, so that changes are told in their order.
+        self.feed.publish([change]);
+        Ok(Some(revision))
+    }
+
+    async fn changes(&self, after: u64, wait: Duration) -> Result<Changes> {
+        Ok(self.feed.after(after, wait).await)
+    }
+
+    async fn revision(&self) -> Result<u64> {
+        Ok(self.feed.newest())
+    }
+
+    fn exclusive(&self) -> bool {
+        true
     }
 }

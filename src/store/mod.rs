@@ -1,28 +1,48 @@
 //! The only room that persists. Records are bytes under keys, behind one trait.
 //!
 //! A backend is a file here, a line in [`open`], and a line in the conformance list of
-//! `tests/store.rs`.
+//! `tests/store.rs`. It gives reads, atomic batches and a feed of what changed; typed records
+//! (`records.rs`) are made of these, once for all backends.
 
+mod batch;
+mod feed;
 mod filesystem;
 mod memory;
 mod records;
 mod redis;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 
+pub use batch::{Batch, Expected, Op};
 pub use records::Stored;
 
-/// The value under a key, and which write made it.
+/// The value under a key, and which commit made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Grows with every write to the store and is never used twice, so a record that was deleted
-    /// and made again has another one.
+    /// Of the commit that wrote it. Grows with every commit to the store and is never used twice,
+    /// so a record that was deleted and made again has another one.
     pub revision: u64,
     pub value: Vec<u8>,
+}
+
+/// One commit: its revision, and the keys it wrote or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub revision: u64,
+    pub keys: Vec<String>,
+}
+
+/// What was committed after a revision, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    pub changes: Vec<Change>,
+    /// `false`: older changes after the revision are forgotten by now, so whoever follows reads
+    /// what it follows anew.
+    pub complete: bool,
 }
 
 /// What every backend promises; `tests/store.rs` holds each to it.
@@ -33,15 +53,6 @@ pub struct Entry {
 pub trait Store: Send + Sync {
     async fn get(&self, key: &str) -> Result<Option<Entry>>;
 
-    /// Creates a record; `false` (and nothing changed) when the key exists.
-    async fn put_if_absent(&self, key: &str, value: Vec<u8>) -> Result<bool>;
-
-    /// Replaces a record that still has this revision; `false` (and nothing changed) otherwise.
-    async fn compare_and_set(&self, key: &str, revision: u64, value: Vec<u8>) -> Result<bool>;
-
-    /// Removes a record; `false` when there was none.
-    async fn delete(&self, key: &str) -> Result<bool>;
-
     /// At most `limit` records whose keys begin with `prefix`, in key order, beginning behind
     /// the key `after`.
     async fn list(
@@ -50,6 +61,22 @@ pub trait Store: Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Entry)>>;
+
+    /// Does all of the batch, or nothing: `None` when one of its checks does not hold. Whoever
+    /// reads sees all of it or nothing, also after a kill. Gives the revision that all of its
+    /// records have from now on.
+    async fn commit(&self, batch: Batch) -> Result<Option<u64>>;
+
+    /// Commits after the revision `after`, in their order; none of them is left out, unless the
+    /// answer says that it is not complete. Waits for one as long as `wait` when there is none.
+    /// At least the last 10,000 commits of the running process, or of Redis, are remembered.
+    async fn changes(&self, after: u64, wait: Duration) -> Result<Changes>;
+
+    /// The revision of the last commit.
+    async fn revision(&self) -> Result<u64>;
+
+    /// Whether no other process can have this store open at the same time.
+    fn exclusive(&self) -> bool;
 }
 
 /// Opens the backend that the URL names: `memory:`, `filesystem:` (in the data directory),

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Entry, Store};
+use super::{Batch, Entry, Expected, Store, batch::encode};
 use crate::error::{Error, Result};
 
 /// How many records one page of an internal walk holds: large enough to walk 100,000 records in
@@ -19,6 +19,24 @@ pub struct Stored<T> {
 impl dyn Store + '_ {
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stored<T>>> {
         self.get(key).await?.map(|entry| decode(key, &entry)).transpose()
+    }
+
+    /// Creates a record; `false` (and nothing changed) when the key exists.
+    pub async fn put_if_absent(&self, key: &str, value: Vec<u8>) -> Result<bool> {
+        let batch = Batch::new().check(key, Expected::Absent).put(key, value);
+        Ok(self.commit(batch).await?.is_some())
+    }
+
+    /// Replaces a record that still has this revision; `false` (and nothing changed) otherwise.
+    pub async fn compare_and_set(&self, key: &str, revision: u64, value: Vec<u8>) -> Result<bool> {
+        let batch = Batch::new().check(key, Expected::Revision(revision)).put(key, value);
+        Ok(self.commit(batch).await?.is_some())
+    }
+
+    /// Removes a record; `false` when there was none.
+    pub async fn delete(&self, key: &str) -> Result<bool> {
+        let batch = Batch::new().check(key, Expected::Present).delete(key);
+        Ok(self.commit(batch).await?.is_some())
     }
 
     /// Creates a record; [`Error::Conflict`] when the key exists.
@@ -91,18 +109,16 @@ impl dyn Store + '_ {
     pub async fn delete_all(&self, prefix: &str) -> Result<()> {
         loop {
             let page = self.list(prefix, None, PAGE).await?;
-            for (key, _) in &page {
-                self.delete(key).await?;
+            if !page.is_empty() {
+                let batch = Batch::new();
+                let batch = page.iter().fold(batch, |batch, (key, _)| batch.delete(key.as_str()));
+                self.commit(batch).await?;
             }
             if page.len() < PAGE {
                 return Ok(());
             }
         }
     }
-}
-
-fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(Error::internal)
 }
 
 fn decode<T: DeserializeOwned>(key: &str, entry: &Entry) -> Result<Stored<T>> {
