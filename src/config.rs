@@ -73,9 +73,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("puppetfile_engine", Some("r10k"), "what installs modules: r10k"),
     setting("forge", None, "base URL of the Puppet Forge; none: r10k's own default"),
     setting("install_minutes", Some("30"), "time limit for installing one Puppetfile"),
-    setting("parallel_installs", Some("4"), "Puppetfiles installed at the same time"),
-    setting("parallel_builds", Some("2"), "images built at the same time"),
-    setting("parallel_deployments", Some("4"), "compositions brought up or down at the same time"),
+    setting("build_minutes", Some("120"), "time limit for building one image"),
+    setting("deployment_minutes", Some("60"), "time limit for bringing up one composition"),
+    setting("parallel_installs", Some("auto"), "Puppetfiles installed at a time; auto: 2 per core"),
+    setting("parallel_builds", Some("auto"), "images built at a time; auto: 1 per core"),
+    setting("parallel_deployments", Some("auto"), "compositions brought up at a time; auto: 4 per core"),
+    setting("retries", Some("5"), "tries more for what fails and may pass, as a registry's 503"),
+    setting("lease_seconds", Some("30"), "after so long without a sign of life a process's jobs go to others"),
     setting("log", Some("info"), "log filter, for example 'debug' or 'crane=debug,warn'"),
 ];
 
@@ -107,6 +111,10 @@ pub struct Config {
     pub puppetfile_engine: PuppetfileEngine,
     pub forge: Option<String>,
     pub install_limit: Duration,
+    pub build_limit: Duration,
+    pub deployment_limit: Duration,
+    pub retries: u32,
+    pub lease: Duration,
     pub parallel_installs: usize,
     pub parallel_builds: usize,
     pub parallel_deployments: usize,
@@ -309,9 +317,13 @@ impl Sources {
             },
             forge: self.optional("forge"),
             install_limit: Duration::from_secs(self.number("install_minutes")? * 60),
-            parallel_installs: self.parallel("parallel_installs")?,
-            parallel_builds: self.parallel("parallel_builds")?,
-            parallel_deployments: self.parallel("parallel_deployments")?,
+            build_limit: Duration::from_secs(self.number("build_minutes")? * 60),
+            deployment_limit: Duration::from_secs(self.number("deployment_minutes")? * 60),
+            retries: self.parse("retries", "a number from 0 on")?,
+            lease: Duration::from_secs(self.number("lease_seconds")?),
+            parallel_installs: self.parallel("parallel_installs", 2)?,
+            parallel_builds: self.parallel("parallel_builds", 1)?,
+            parallel_deployments: self.parallel("parallel_deployments", 4)?,
             log: self.text("log"),
         })
     }
@@ -345,7 +357,12 @@ impl Sources {
         }
     }
 
-    fn parallel(&self, key: &str) -> Result<usize, ConfigError> {
+    /// `auto`: so many for each core of the machine.
+    fn parallel(&self, key: &str, per_core: usize) -> Result<usize, ConfigError> {
+        if self.text(key) == "auto" {
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            return Ok(cores * per_core);
+        }
         Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
     }
 

@@ -57,8 +57,14 @@ impl Crane {
             installs: config.parallel_installs,
             builds: config.parallel_builds,
             deployments: config.parallel_deployments,
+            install_time: config.install_limit,
+            build_time: config.build_limit,
+            deployment_time: config.deployment_limit,
+            retries: config.retries,
+            lease: config.lease,
         };
-        let jobs = Jobs::new(parts, limits);
+        let password = config.registry.as_ref().and_then(|registry| registry.password.clone());
+        let jobs = Jobs::new(parts, limits, password.into_iter().chain(config.api_token.clone()));
         Ok(Arc::new(Self {
             jobs,
             api_token: config.api_token.clone(),

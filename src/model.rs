@@ -1,6 +1,6 @@
 //! Plain data that several rooms speak of. No I/O.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -104,6 +104,8 @@ pub enum Channel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     pub channel: Channel,
+    /// What the work was at, in one word; see [`Log::at`].
+    pub step: Arc<str>,
     pub text: String,
 }
 
@@ -112,16 +114,26 @@ pub struct Line {
 /// Sending waits while the reader is behind, so a build that prints faster than its log can be
 /// stored is slowed down, and memory stays bounded. When the reader is gone, lines are dropped.
 #[derive(Debug, Clone)]
-pub struct Log(mpsc::Sender<Line>);
+pub struct Log {
+    sender: mpsc::Sender<Line>,
+    step: Arc<str>,
+}
 
 impl Log {
     pub fn new(sender: mpsc::Sender<Line>) -> Self {
-        Self(sender)
+        Self { sender, step: "".into() }
+    }
+
+    /// The same log, for lines of the step that begins now: `install`, `build`, `push`, ...
+    #[must_use]
+    pub fn at(&self, step: &str) -> Self {
+        Self { sender: self.sender.clone(), step: step.into() }
     }
 
     pub async fn write(&self, channel: Channel, text: impl Into<String>) {
+        let line = Line { channel, step: Arc::clone(&self.step), text: text.into() };
         // An error means that nobody reads any more, which is the reader's decision.
-        let _ = self.0.send(Line { channel, text: text.into() }).await;
+        let _ = self.sender.send(line).await;
     }
 }
 

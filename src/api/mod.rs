@@ -80,7 +80,7 @@ pub async fn serve(
     crane: Arc<Crane>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    crane.jobs.resume().await?;
+    crane.jobs.start().await?;
     let acceptor = TcpAcceptor::from_tokio(listener).map_err(Error::internal)?;
     Server::new_with_acceptor(acceptor)
         .run_with_graceful_shutdown(app(&crane), shutdown, Some(SHUTDOWN_GRACE))

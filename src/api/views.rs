@@ -19,6 +19,8 @@ pub(super) enum State {
     /// A cluster whose engine answers.
     Ready,
     Error,
+    /// Stopped on demand; what it had made is removed.
+    Cancelled,
     /// A composition that is being taken down.
     Removing,
     Deleted,
@@ -33,6 +35,7 @@ impl State {
             Status::Finished => Self::Finished,
             Status::Ready => Self::Ready,
             Status::Error => Self::Error,
+            Status::Cancelled => Self::Cancelled,
             Status::Removing if kind == Kind::Composition => Self::Removing,
             Status::Removing => Self::Deleted,
         }

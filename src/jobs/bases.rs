@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Jobs, Parts, images, permit, records,
+    Job, Jobs, Parts, Task, images, records,
     records::{Base, Kind, Record, Resource, Status},
+    work::Done,
 };
 use crate::{
     build::{self, Source, Upload},
@@ -33,9 +34,11 @@ pub async fn create(jobs: &Arc<Jobs>, name: Name, dockerfile: Upload) -> Result<
         let token = &image.detail.token;
         return Err(Error::Conflict(format!("'{tag}' is the name of the image '{token}'")));
     }
+    let mut job = Job::new(resource.clone(), Task::Make);
+    job.claims = vec![images::claim(&tag)];
     let detail = Base { name, tag, pushed: None };
     let record = Record::new(Status::Building, "building the base image", detail);
-    jobs.begin(resource, record, vec![(DOCKERFILE, dockerfile)]).await
+    jobs.begin(&resource, record, vec![(DOCKERFILE, dockerfile)], Some(job)).await
 }
 
 pub async fn get(parts: &Parts, name: &str) -> Result<Record<Base>> {
@@ -46,12 +49,10 @@ pub async fn list(parts: &Parts) -> Result<Vec<Record<Base>>> {
     records::all(&*parts.store, Kind::Base).await
 }
 
-pub(super) async fn build(jobs: &Jobs, name: &str, log: &Log) -> Result<String> {
+pub(super) async fn build(jobs: &Jobs, name: &str, log: &Log) -> Result<Done> {
     let parts = &jobs.parts;
     let resource = resource(name);
     let record = get(parts, name).await?;
-    let _name = jobs.names.claim(&record.detail.tag).await;
-    let _permit = permit(&jobs.builds).await?;
     let Some(dockerfile) = records::file(&*parts.store, &resource, DOCKERFILE).await? else {
         return Err(Error::internal(format!("{resource} has lost its Dockerfile")));
     };
@@ -65,13 +66,5 @@ pub(super) async fn build(jobs: &Jobs, name: &str, log: &Log) -> Result<String> 
         context_token: None,
     };
     let built = build::image(&parts.engine, parts.registry.as_ref(), &request, log).await?;
-    let pushed = images::pushed(built);
-    let description = images::describe(pushed.as_ref());
-    parts
-        .store
-        .update(&resource.key(), |record: &mut Record<Base>| {
-            record.detail.pushed.clone_from(&pushed);
-        })
-        .await?;
-    Ok(description)
+    Ok(images::done(built))
 }

@@ -3,13 +3,15 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
-    Jobs, Parts, compositions, records,
-    records::{Cluster, Kind, Record, Resource, Status},
+    Job, Jobs, Parts, Task, compositions, events,
+    records::{self, Cluster, Kind, Record, Resource, Status},
     token,
+    work::Done,
 };
 use crate::{
     engine::{self, Engine},
     error::{Error, Problem, Result},
+    store::{Batch, Expected},
 };
 
 /// An engine that has not answered by then is not there, as far as the caller can wait.
@@ -43,7 +45,8 @@ pub async fn create(
     let resource = resource(&token);
     let detail = Cluster { token, endpoint: endpoint.to_owned(), api_version };
     let record = Record::new(Status::Joining, "asking the engine", detail);
-    jobs.begin(resource, record, Vec::new()).await
+    let job = Job::new(resource.clone(), Task::Make);
+    jobs.begin(&resource, record, Vec::new(), Some(job)).await
 }
 
 /// `1.41` as numbers, to be compared.
@@ -63,20 +66,28 @@ pub async fn get(parts: &Parts, token: &str) -> Result<Record<Cluster>> {
         Ok(description) => (Status::Ready, description),
         Err(error) => (Status::Error, error.to_string()),
     };
-    if (record.status, &record.description) != (status, &description) {
-        let change = |record: &mut Record<Cluster>| {
-            if record.status != Status::Removing {
-                record.status = status;
-                record.description.clone_from(&description);
-            }
-        };
-        record = parts
-            .store
-            .update(&resource.key(), change)
-            .await?
-            .ok_or_else(|| resource.not_found())?;
+    if (record.status, &record.description) == (status, &description) {
+        return Ok(record);
     }
-    Ok(record)
+    let store = &*parts.store;
+    loop {
+        let Some(stored) = store.read::<Record<Cluster>>(&resource.key()).await? else {
+            return Err(resource.not_found());
+        };
+        record = stored.value;
+        if record.status == Status::Removing {
+            return Ok(record);
+        }
+        record.status = status;
+        record.description.clone_from(&description);
+        let batch = Batch::new()
+            .check(resource.key(), Expected::Revision(stored.revision))
+            .put_record(resource.key(), &record)?;
+        let batch = events::append(batch, &resource, &record, None)?;
+        if store.commit(batch).await?.is_some() {
+            return Ok(record);
+        }
+    }
 }
 
 pub async fn list(parts: &Parts) -> Result<Vec<Record<Cluster>>> {
@@ -104,9 +115,9 @@ pub(super) async fn engine(parts: &Parts, cluster: Option<&str>) -> Result<Engin
     engine::connect(&endpoint_of(&record.detail.endpoint, parts.client_certs.as_deref()))
 }
 
-pub(super) async fn join(parts: &Parts, token: &str) -> Result<String> {
+pub(super) async fn join(parts: &Parts, token: &str) -> Result<Done> {
     let record: Record<Cluster> = records::find(&*parts.store, &resource(token)).await?;
-    ask(parts, &record.detail).await
+    ask(parts, &record.detail).await.map(Done::new)
 }
 
 /// Whether the engine answers, and speaks the version of the API that was asked for.

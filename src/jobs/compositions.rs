@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Jobs, Parts, clusters, images, records,
-    records::{Composition, Kind, Record, Resource, Status},
+    Job, Jobs, Parts, Task, clusters, images,
+    records::{self, Composition, Kind, Record, Resource, Status},
     token,
+    work::Done,
 };
 use crate::{
     build::Upload,
@@ -38,7 +39,8 @@ pub async fn create(
     let resource = resource(&token);
     let detail = Composition { token, cluster, remove_volumes: false };
     let record = Record::new(Status::Providing, "bringing the services up", detail);
-    jobs.begin(resource, record, vec![(COMPOSEFILE, composefile)]).await
+    let job = Job::new(resource.clone(), Task::Make);
+    jobs.begin(&resource, record, vec![(COMPOSEFILE, composefile)], Some(job)).await
 }
 
 /// A composition and its services as they run now. What was brought up and no longer runs makes
@@ -112,7 +114,7 @@ async fn composition(parts: &Parts, resource: &Resource) -> Result<deploy::Compo
     }
 }
 
-pub(super) async fn deploy(parts: &Parts, token: &str, log: &Log) -> Result<String> {
+pub(super) async fn deploy(parts: &Parts, token: &str, log: &Log) -> Result<Done> {
     let resource = resource(token);
     let record: Record<Composition> = records::find(&*parts.store, &resource).await?;
     let deployment = deploy::Deployment {
@@ -124,5 +126,5 @@ pub(super) async fn deploy(parts: &Parts, token: &str, log: &Log) -> Result<Stri
     let engine = clusters::engine(parts, record.detail.cluster.as_deref()).await?;
     engine.check().await?;
     deploy::up(&engine, parts.registry.as_ref(), &deployment, log).await?;
-    Ok("all services are up".into())
+    Ok(Done::new("all services are up"))
 }

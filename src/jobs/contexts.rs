@@ -1,11 +1,14 @@
 //! Contexts: the modules of a Puppetfile, installed, for images to be built from.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
+
+use serde_json::json;
 
 use super::{
-    Jobs, Parts, records,
+    Job, Jobs, Parts, Task, records,
     records::{Context, Kind, Record, Resource, Status},
     token,
+    work::Done,
 };
 use crate::{
     build::Upload,
@@ -37,15 +40,17 @@ pub async fn create(
     }
     let token = token::generate("CT")?;
     let resource = resource(&token);
-    let context = Context { token, group, modules: Vec::new() };
+    let context = Context { token, group, modules: Vec::new(), tree: None };
     let record = match &puppetfile {
         Some(_) => {
             Record::new(Status::Building, "installing the modules of the Puppetfile", context)
         }
         None => Record::new(Status::Finished, "an empty context", context),
     };
+    let puppetfile_given = puppetfile.is_some();
     let files = puppetfile.map(|file| (PUPPETFILE, file)).into_iter().collect();
-    jobs.begin(resource, record, files).await
+    let job = puppetfile_given.then(|| Job::new(resource.clone(), Task::Make));
+    jobs.begin(&resource, record, files, job).await
 }
 
 pub async fn get(parts: &Parts, token: &str) -> Result<Record<Context>> {
@@ -64,7 +69,8 @@ pub async fn images(parts: &Parts, token: &str) -> Result<Vec<String>> {
     Ok(names.into_iter().map(|name| format!("{images}{name}")).collect())
 }
 
-pub(super) async fn install(parts: &Parts, token: &str, log: &Log) -> Result<String> {
+pub(super) async fn install(jobs: &Jobs, token: &str, log: &Log) -> Result<Done> {
+    let parts = &jobs.parts;
     let store = &*parts.store;
     let resource = resource(token);
     let Some(file) = records::file(store, &resource, PUPPETFILE).await? else {
@@ -72,6 +78,7 @@ pub(super) async fn install(parts: &Parts, token: &str, log: &Log) -> Result<Str
     };
     let puppetfile = puppet::check(&file.content)?;
     let dir = parts.context_dir(token);
+    let _tree = jobs.trees.claim(token).await;
     let installed = puppet::install(&parts.puppet, &puppetfile, &dir, log).await?;
     let modules: Vec<_> =
         installed.into_iter().map(|module| (module.name, module.version)).collect();
@@ -79,10 +86,13 @@ pub(super) async fn install(parts: &Parts, token: &str, log: &Log) -> Result<Str
         1 => "1 module is installed".to_owned(),
         count => format!("{count} modules are installed"),
     };
-    store
-        .update(&resource.key(), |record: &mut Record<Context>| {
-            record.detail.modules.clone_from(&modules);
-        })
-        .await?;
-    Ok(description)
+    Ok(Done { description, detail: Some(json!({ "modules": modules })) })
+}
+
+/// Removes a context's directory from this process's disk.
+pub(super) async fn forget_tree(parts: &Parts, token: &str) -> Result<()> {
+    match tokio::fs::remove_dir_all(parts.context_dir(token)).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::internal(error)),
+        _ => Ok(()),
+    }
 }

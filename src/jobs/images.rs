@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde_json::json;
+
 use super::{
-    Jobs, Parts, bases, contexts, permit, records,
-    records::{Context, Image, Kind, Pushed, Record, Resource, Status},
+    Job, Jobs, Parts, Task, bases, contexts,
+    lease::Lease,
+    records::{self, Context, Image, Kind, Pushed, Record, Resource, Status},
+    work::Done,
 };
 use crate::{
     build::{self, Built, Source, Upload},
@@ -115,7 +119,10 @@ async fn begin(
     let record = Record::new(Status::Building, description, detail);
     let files = [(DOCKERFILE, recipe.dockerfile), (MANIFEST, recipe.manifest)];
     let files = files.into_iter().filter_map(|(field, file)| Some((field, file?))).collect();
-    jobs.begin(resource, record, files).await
+    let mut job = Job::new(resource.clone(), Task::Make);
+    job.claims = vec![claim(&record.detail.tag)];
+    job.after = Some(contexts::resource(&record.detail.context));
+    jobs.begin(&resource, record, files, Some(job)).await
 }
 
 /// `<group>/<imageName>`, which must fit into a reference and be no base's.
@@ -226,37 +233,45 @@ pub(super) async fn known(parts: &Parts) -> Result<BTreeSet<String>> {
     Ok(bases.chain(images).collect())
 }
 
-pub(super) fn pushed(built: Built) -> Option<Pushed> {
-    Some(Pushed { reference: built.reference?, digest: built.digest? })
+/// One build at a time for each name that images are pushed under. Contexts of one group may have
+/// images of the same name; the newest has it, as in Docker. Two that are built side by side would
+/// take it from each other in the middle.
+pub(super) fn claim(tag: &str) -> String {
+    format!("tag:{tag}")
 }
 
-pub(super) fn describe(pushed: Option<&Pushed>) -> String {
-    match pushed {
+pub(super) fn done(built: Built) -> Done {
+    let pushed = match (built.reference, built.digest) {
+        (Some(reference), Some(digest)) => Some(Pushed { reference, digest }),
+        _ => None,
+    };
+    let description = match &pushed {
         Some(pushed) => format!("built and pushed as {}", pushed.reference),
         None => "built; pushing is switched off".into(),
-    }
+    };
+    Done { description, detail: Some(json!({ "pushed": pushed })) }
 }
 
-pub(super) async fn wait_for_context(jobs: &Jobs, token: &str) -> Result<()> {
-    let context = get(&jobs.parts, token).await?.detail.context;
-    jobs.wait(&contexts::resource(&context)).await;
-    let record = contexts::get(&jobs.parts, &context).await?;
-    match record.status {
-        Status::Finished => Ok(()),
-        _ => Err(Error::failed(format!("the context '{context}': {}", record.description))),
-    }
-}
-
-pub(super) async fn build(jobs: &Jobs, token: &str, log: &Log) -> Result<String> {
+pub(super) async fn build(
+    jobs: &Jobs,
+    lease: &Lease,
+    token: &str,
+    log: &Log,
+) -> Result<Done> {
     let parts = &jobs.parts;
     let store = &*parts.store;
     let resource = resource(token);
     let image = get(parts, token).await?.detail;
-    let _name = jobs.names.claim(&image.tag).await;
-    let _permit = permit(&jobs.builds).await?;
-    store
+    let context = contexts::get(parts, &image.context).await?;
+    if context.status != Status::Finished {
+        let description = &context.description;
+        return Err(Error::failed(format!("the context '{}': {description}", image.context)));
+    }
+    lease
         .update(&resource.key(), |record: &mut Record<Image>| {
-            "building the image".clone_into(&mut record.description);
+            if record.status != Status::Removing {
+                "building the image".clone_into(&mut record.description);
+            }
         })
         .await?;
     let request = build::Request {
@@ -273,24 +288,16 @@ pub(super) async fn build(jobs: &Jobs, token: &str, log: &Log) -> Result<String>
         context_token: Some(image.context),
     };
     let built = build::image(&parts.engine, parts.registry.as_ref(), &request, log).await?;
-    let pushed = pushed(built);
-    let description = describe(pushed.as_ref());
-    store
-        .update(&resource.key(), |record: &mut Record<Image>| {
-            record.detail.pushed.clone_from(&pushed);
-        })
-        .await?;
-    supersede(parts, &request.tag, token).await?;
-    Ok(description)
+    supersede(parts, lease, &request.tag, token).await?;
+    Ok(done(built))
 }
 
 /// Tells the images that had the tag before who has it now. In the registry they are left under
 /// their digests, on the engine they are gone.
-async fn supersede(parts: &Parts, tag: &str, by: &str) -> Result<()> {
+async fn supersede(parts: &Parts, lease: &Lease, tag: &str, by: &str) -> Result<()> {
     let older = list(parts).await?.into_iter().map(|record| record.detail);
     for older in older.filter(|image| image.tag == tag && image.token != by) {
-        parts
-            .store
+        lease
             .update(&resource(&older.token).key(), |record: &mut Record<Image>| {
                 if record.status != Status::Finished || record.detail.superseded_by.is_some() {
                     return;

@@ -1,14 +1,18 @@
-//! Logs of resources in the store: written as the work goes on, in parts, and bounded.
+//! Logs of resources in the store: written as the work goes on, in parts, bounded, and followed
+//! by whoever wants to.
+//!
+//! A part is stored under the revision of its commit, on condition of the writer's fence: so parts
+//! are in order whoever wrote them, none is missing, and a line's place never changes.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::records::Resource;
+use super::{lease::Lease, mask::Mask, records::Resource};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{Channel, Line},
     store::Store,
 };
@@ -19,48 +23,91 @@ pub(super) const BACKLOG: usize = 1024;
 /// What is printed is readable after this time at the latest.
 const PART_AGE: Duration = Duration::from_millis(250);
 
-/// A part is written earlier when it has so many bytes.
-const PART_BYTES: usize = 64 * 1024;
+/// A part is written earlier when it has so many bytes: what one follower holds in memory.
+const PART_BYTES: usize = 16 * 1024;
 
 /// A build that prints without end must not fill the store. Real builds stay far below.
 const LOG_BYTES: usize = 8 * 1024 * 1024;
 
 /// One line as stored. The names are short because there are many.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct StoredLine {
+pub struct StoredLine {
     /// Milliseconds since 1970.
-    t: i64,
-    c: Channel,
-    x: String,
+    #[serde(rename = "t")]
+    pub millis: i64,
+    #[serde(rename = "c")]
+    pub channel: Channel,
+    /// What the work was at.
+    #[serde(rename = "s", default)]
+    pub step: Arc<str>,
+    #[serde(rename = "x")]
+    pub text: String,
+}
+
+impl StoredLine {
+    pub fn time(&self) -> OffsetDateTime {
+        let nanos = i128::from(self.millis) * 1_000_000;
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// What went to standard error is in the log as well; who reads all reads it once.
+    pub fn is_repeated(&self) -> bool {
+        self.channel == Channel::ErrorLog
+    }
+}
+
+/// A line's place in its log: the revision of its part, and its number in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    pub part: u64,
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.part, self.line)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let place = text.split_once('-').and_then(|(part, line)| {
+            Some(Self { part: part.parse().ok()?, line: line.parse().ok()? })
+        });
+        place.ok_or_else(|| Error::invalid("a line's id is two numbers such as 4711-3"))
+    }
 }
 
 /// Writes the lines of one run of a job behind what its log has already, until every sender is
-/// gone. When the store refuses a part the rest of the log is lost, not the job: senders of lines
-/// that nobody reads go on.
+/// gone or the job is somebody else's; and tells the queue which step the work is at.
 pub(super) async fn keep(
     store: &dyn Store,
+    lease: &Lease,
+    mask: &Mask,
     resource: &Resource,
     mut lines: mpsc::Receiver<Line>,
 ) -> Result<()> {
     let prefix = resource.log_prefix();
-    let earlier = store.read_all::<Vec<StoredLine>>(&prefix).await?;
-    let mut number = earlier.len();
-    let mut room =
-        LOG_BYTES.saturating_sub(earlier.iter().flatten().map(|line| line.x.len()).sum());
-    drop(earlier);
-    let mut part: Vec<StoredLine> = Vec::new();
-    let mut size = 0;
+    let mut writer = Writer { lease, prefix: &prefix, part: Vec::new(), size: 0 };
+    let mut room = LOG_BYTES.saturating_sub(size(store, &prefix).await?);
+    let mut masking = mask.begin();
+    let mut step: Arc<str> = "".into();
     let mut due = Instant::now();
     loop {
         let line = tokio::select! {
             line = lines.recv() => line,
-            () = tokio::time::sleep_until(due), if !part.is_empty() => {
-                write(store, &prefix, &mut number, &mut part).await?;
-                size = 0;
+            () = tokio::time::sleep_until(due), if !writer.part.is_empty() => {
+                writer.write().await?;
                 continue;
             }
         };
-        let Some(Line { channel, mut text }) = line else { break };
+        let Some(line) = line else { break };
+        if !line.step.is_empty() && line.step != step {
+            step = Arc::clone(&line.step);
+            lease.begin_step(&step).await?;
+        }
+        let mut text = masking.line(&harmless(&line.text));
         if room == 0 {
             continue;
         }
@@ -70,43 +117,146 @@ pub(super) async fn keep(
         } else {
             room -= text.len();
         }
-        if part.is_empty() {
+        if writer.part.is_empty() {
             due = Instant::now() + PART_AGE;
         }
-        size += text.len();
-        let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
-        part.push(StoredLine { t: i64::try_from(millis).unwrap_or_default(), c: channel, x: text });
-        if size >= PART_BYTES {
-            write(store, &prefix, &mut number, &mut part).await?;
-            size = 0;
+        writer.add(StoredLine { millis: now(), channel: line.channel, step: line.step, text });
+        if writer.size >= PART_BYTES {
+            writer.write().await?;
         }
     }
-    write(store, &prefix, &mut number, &mut part).await
+    writer.write().await
 }
 
-async fn write(
-    store: &dyn Store,
-    prefix: &str,
-    number: &mut usize,
-    part: &mut Vec<StoredLine>,
-) -> Result<()> {
-    if !part.is_empty() {
-        // Ten digits keep the parts in order as text.
-        store.create(&format!("{prefix}{number:010}"), part).await?;
-        *number += 1;
-        part.clear();
+fn now() -> i64 {
+    let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    i64::try_from(millis).unwrap_or_default()
+}
+
+struct Writer<'a> {
+    lease: &'a Lease,
+    prefix: &'a str,
+    part: Vec<StoredLine>,
+    size: usize,
+}
+
+impl Writer<'_> {
+    fn add(&mut self, line: StoredLine) {
+        self.size += line.text.len();
+        self.part.push(line);
     }
-    Ok(())
+
+    async fn write(&mut self) -> Result<()> {
+        if !self.part.is_empty() {
+            let batch = self.lease.fence.batch().append_record(self.prefix, &self.part)?;
+            // It checks nothing but the fence, so it is done or never will be.
+            self.lease.commit(batch).await?;
+            self.part.clear();
+            self.size = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of text that a log has.
+async fn size(store: &dyn Store, prefix: &str) -> Result<usize> {
+    let mut size = 0;
+    let mut after = Place::default();
+    loop {
+        let page = page(store, prefix, after).await?;
+        let Some((last, _)) = page.last() else { return Ok(size) };
+        after = *last;
+        size += page.iter().map(|(_, line)| line.text.len()).sum::<usize>();
+    }
+}
+
+/// What could drive a terminal or turn the reading direction round (Unicode, "Bidirectional
+/// Algorithm", section 2) is shown as what it is.
+fn harmless(text: &str) -> String {
+    let bad = |c: char| {
+        (c.is_control() && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        if bad(c) {
+            harmless.extend(c.escape_unicode());
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
+}
+
+/// Parts that are read at a time: with their size, what one reader holds in memory.
+const PARTS: usize = 8;
+
+/// The next lines behind a place, each with its own; none: there are no more by now.
+pub async fn after(
+    store: &dyn Store,
+    resource: &Resource,
+    place: Place,
+) -> Result<Vec<(Place, StoredLine)>> {
+    page(store, &resource.log_prefix(), place).await
+}
+
+async fn page(store: &dyn Store, prefix: &str, place: Place) -> Result<Vec<(Place, StoredLine)>> {
+    let mut lines = Vec::new();
+    // The part of the place itself may go on behind it.
+    let mut from = format!("{prefix}{:020}", place.part.saturating_sub(1));
+    loop {
+        let page = store.list(prefix, Some(&from), PARTS).await?;
+        let Some((last, _)) = page.last() else { return Ok(lines) };
+        from.clone_from(last);
+        for (key, entry) in page {
+            let number = key.strip_prefix(prefix).and_then(|number| number.parse().ok());
+            let Some(part) = number else { continue };
+            let stored: Vec<StoredLine> =
+                serde_json::from_slice(&entry.value).map_err(|error| {
+                    Error::internal(format!("the record {key} cannot be read: {error}"))
+                })?;
+            let stored = stored.into_iter().enumerate();
+            // Numbers begin at one, so that the place before all is before the first line too.
+            let numbered = stored.map(|(line, stored)| (Place { part, line: line + 1 }, stored));
+            lines.extend(numbered.filter(|(found, _)| *found > place));
+        }
+        if !lines.is_empty() {
+            return Ok(lines);
+        }
+    }
 }
 
 /// The lines of one channel, each with its line end.
 pub async fn text(store: &dyn Store, resource: &Resource, channel: Channel) -> Result<String> {
     let mut text = String::new();
-    for part in store.read_all::<Vec<StoredLine>>(&resource.log_prefix()).await? {
-        for line in part.into_iter().filter(|line| line.c == channel) {
-            text.push_str(&line.x);
+    let mut place = Place::default();
+    loop {
+        let lines = after(store, resource, place).await?;
+        let Some((last, _)) = lines.last() else { return Ok(text) };
+        place = *last;
+        for (_, line) in lines.iter().filter(|(_, line)| line.channel == channel) {
+            text.push_str(&line.text);
             text.push('\n');
         }
     }
-    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_drives_a_terminal_is_stored() {
+        assert_eq!(harmless("a\tb ü"), "a\tb ü");
+        assert_eq!(harmless("\u{1b}[2Ja\rb\u{202e}c"), "\\u{1b}[2Ja\\u{d}b\\u{202e}c");
+    }
+
+    #[test]
+    fn places_are_read_as_they_are_written() {
+        let place = Place { part: 4711, line: 3 };
+        assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
+        for bad in ["", "3", "a-1", "1-", "-1", "99999999999999999999-1"] {
+            assert!(bad.parse::<Place>().is_err(), "{bad}");
+        }
+    }
 }

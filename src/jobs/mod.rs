@@ -1,46 +1,63 @@
 //! The only room that spawns. A job is thin: read the record, call the trade, write the record.
 //!
-//! The record of a resource says what is to be done with it (its status), so it is the queue as
-//! well: it is stored before the caller gets an answer, and what a process left pending is taken
-//! up by [`Jobs::resume`] of the next one. Every job may run twice with the same outcome.
+//! What is to be done is in the store before the caller gets an answer (`queue.rs`). Every process
+//! on the store follows its feed (`follow.rs`), knows all unfinished jobs from it (`board.rs`), and
+//! takes those it has room for (`work.rs`), each under a lease (`lease.rs`). A job of a process
+//! that is gone is done by another one, or by the next. Every job may run twice with the same
+//! outcome.
 
 pub mod bases;
+mod board;
+mod cancel;
 pub mod checks;
+mod clear;
 pub mod clusters;
 pub mod compositions;
 pub mod contexts;
+pub mod events;
+mod follow;
 pub mod images;
+mod lease;
 pub mod log;
+mod mask;
 mod names;
 pub mod purge;
+mod queue;
 pub mod records;
 mod removal;
+mod retry;
 mod token;
+mod work;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    panic::AssertUnwindSafe,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use secrecy::SecretString;
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::info;
 
 use crate::{
     build::Upload,
     engine::Engine,
     error::{Error, Result},
-    model::{Log, Name},
+    model::Name,
     puppet,
     registry::Registry,
-    store::Store,
+    store::{Batch, Expected, Store},
 };
-use records::{Kind, Record, Resource, Status};
+use board::Board;
+use lease::Times;
+use mask::Mask;
+use queue::{Id, Job};
+use records::{Record, Resource};
+
+pub use queue::Task;
 
 /// What the jobs work with. Opened once, by [`crate::crane::Crane::open`].
 pub struct Parts {
@@ -54,7 +71,7 @@ pub struct Parts {
     pub data_dir: PathBuf,
     pub client_certs: Option<PathBuf>,
     pub base_provider: Name,
-    /// Id of this Crane on the labels of what it makes.
+    /// Id of this Crane on the labels of what it makes. All processes on one store have the same.
     pub instance: String,
 }
 
@@ -65,7 +82,7 @@ impl Parts {
     }
 
     /// The labels of everything made for a resource.
-    fn labels(&self, resource: &Resource) -> std::collections::BTreeMap<String, String> {
+    fn labels(&self, resource: &Resource) -> BTreeMap<String, String> {
         [
             (crate::model::LABEL_INSTANCE, self.instance.clone()),
             (crate::model::LABEL_RESOURCE, resource.id.clone()),
@@ -75,299 +92,198 @@ impl Parts {
     }
 }
 
-/// How many jobs of a sort run at the same time; the others wait in the order they came.
+/// What jobs are allowed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How many of a sort run at the same time; the others wait in the order they came.
     pub installs: usize,
     pub builds: usize,
     pub deployments: usize,
-}
-
-/// Something to do with a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Task {
-    /// Install, build, join or deploy: what the resource's kind calls for.
-    Make,
-    /// Take away all that belongs to it, then the record.
-    Remove,
-}
-
-/// The one job that a resource may have at a time.
-struct Running {
-    task: Task,
-    cancel: CancellationToken,
-    /// Cancelled when the job has ended, however.
-    ended: CancellationToken,
+    /// How long one may take.
+    pub install_time: Duration,
+    pub build_time: Duration,
+    pub deployment_time: Duration,
+    /// How often a job is tried again whose failure may pass by itself.
+    pub retries: u32,
+    /// How long a job stays with a process that gives no sign of life.
+    pub lease: Duration,
 }
 
 pub struct Jobs {
     pub parts: Parts,
-    /// One build at a time for each name that images are pushed under.
-    names: names::Names,
-    installs: Semaphore,
-    builds: Semaphore,
-    deployments: Semaphore,
-    running: Mutex<HashMap<Resource, Running>>,
+    limits: Limits,
+    /// Tells this process from others on the same store.
+    owner: String,
+    mask: Mask,
+    times: Times,
+    /// One installation or download at a time into a context's directory.
+    trees: names::Names,
+    installs: Arc<Semaphore>,
+    builds: Arc<Semaphore>,
+    deployments: Arc<Semaphore>,
+    board: Mutex<Board>,
+    /// The commit up to which the board knows everything; changes wake who waits for the board.
+    seen: watch::Sender<u64>,
+    /// Who waits for changes below a prefix of keys.
+    followed: Mutex<HashMap<String, watch::Sender<u64>>>,
+    /// Jobs that this process does, with what cancels them.
+    working: Mutex<HashMap<Id, CancellationToken>>,
+    /// Told when this process has room for another job.
+    room: Notify,
     tracker: TaskTracker,
     stopping: CancellationToken,
 }
 
+/// Held for one short operation, never across an await. A panic in another holder cannot leave
+/// what is behind these locks half changed, so poisoning is ignored.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Jobs {
-    pub fn new(parts: Parts, limits: Limits) -> Arc<Self> {
+    /// `secrets` are covered in logs.
+    pub fn new(
+        parts: Parts,
+        limits: Limits,
+        secrets: impl IntoIterator<Item = SecretString>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             parts,
-            names: names::Names::default(),
-            installs: Semaphore::new(limits.installs),
-            builds: Semaphore::new(limits.builds),
-            deployments: Semaphore::new(limits.deployments),
-            running: Mutex::default(),
+            limits,
+            owner: uuid::Uuid::new_v4().simple().to_string(),
+            mask: Mask::new(secrets),
+            times: Times::of(limits.lease),
+            trees: names::Names::default(),
+            installs: Arc::new(Semaphore::new(limits.installs)),
+            builds: Arc::new(Semaphore::new(limits.builds)),
+            deployments: Arc::new(Semaphore::new(limits.deployments)),
+            board: Mutex::default(),
+            seen: watch::Sender::new(0),
+            followed: Mutex::default(),
+            working: Mutex::default(),
+            room: Notify::new(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
         })
     }
 
-    /// Takes up what an earlier process left pending. Called once, before the first request.
-    pub async fn resume(self: &Arc<Self>) -> Result<()> {
-        for kind in Kind::ALL {
-            let records: Vec<Record<serde_json::Value>> =
-                self.parts.store.read_all(&kind.prefix()).await?;
-            for record in records.iter().filter(|record| record.status.is_pending()) {
-                let id = match kind {
-                    Kind::Base => &record.detail["name"],
-                    _ => &record.detail["token"],
-                };
-                let resource = Resource::new(kind, id.as_str().unwrap_or_default());
-                info!(%resource, status = ?record.status, "taking up what was left");
-                let task = match record.status {
-                    Status::Removing => Task::Remove,
-                    _ => Task::Make,
-                };
-                self.start(resource, task);
+    fn board(&self) -> MutexGuard<'_, Board> {
+        lock(&self.board)
+    }
+
+    /// Takes up what earlier processes left, and begins to do jobs. Called once, before the first
+    /// request.
+    pub async fn start(self: &Arc<Self>) -> Result<()> {
+        *self.board() = Board::load(&*self.parts.store).await?;
+        if self.parts.store.exclusive() {
+            // Nobody else can be alive, so nobody is waited for.
+            let held = self.board().held();
+            for (job, beat) in held {
+                self.take_over(&job, beat).await?;
             }
         }
+        let jobs = Arc::clone(self);
+        self.tracker.spawn(async move { jobs.follow().await });
         Ok(())
     }
 
-    /// Ends all work within `grace`, then at once. Records stay pending, for the next process.
+    /// Ends all work within `grace`, then at once. Jobs go back into the queue.
     pub async fn shut_down(&self, grace: Duration) {
+        let done = async {
+            while !lock(&self.working).is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Jobs that end in time may be followed by others; those are for the next process.
+        self.installs.close();
+        self.builds.close();
+        self.deployments.close();
+        let _ = tokio::time::timeout(grace, done).await;
+        self.stopping.cancel();
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
-            self.stopping.cancel();
-            self.tracker.wait().await;
-        }
+        self.tracker.wait().await;
     }
 
-    /// A short operation on one entry, never across an await. A panic in another holder cannot
-    /// leave the map half changed, so poisoning is ignored.
-    fn running(&self) -> MutexGuard<'_, HashMap<Resource, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stores a new resource with what was posted for it and begins its work; not interrupted by
-    /// a caller that goes away. [`Error::Conflict`] when the resource exists.
-    async fn begin<T: Serialize + Send + Sync + 'static>(
-        self: &Arc<Self>,
-        resource: Resource,
-        record: Record<T>,
-        files: Vec<(&'static str, Upload)>,
-    ) -> Result<Record<T>> {
-        let jobs = Arc::clone(self);
-        let beginning = self.tracker.spawn(async move {
-            let store = &*jobs.parts.store;
-            // The record comes first, as only one caller can create it.
-            store.create(&resource.key(), &record).await?;
-            for (field, file) in &files {
-                if let Err(error) = records::keep_file(store, &resource, field, file).await {
-                    records::forget(store, &resource).await?;
-                    return Err(error);
-                }
-            }
-            if record.status.is_pending() {
-                jobs.start(resource, Task::Make);
-            }
-            Ok(record)
-        });
-        beginning.await.map_err(Error::internal)?
-    }
-
-    /// Starts a job behind the one that the resource may still have. A removal that is under way
-    /// already is the one that was asked for.
-    fn start(self: &Arc<Self>, resource: Resource, task: Task) {
-        let cancel = self.stopping.child_token();
-        let ended = CancellationToken::new();
-        let job = Running { task, cancel: cancel.clone(), ended: ended.clone() };
-        let before = match self.running().entry(resource.clone()) {
-            Entry::Occupied(running)
-                if (task, running.get().task) == (Task::Remove, Task::Remove) =>
-            {
-                return;
-            }
-            Entry::Occupied(mut running) => Some(running.insert(job)),
-            Entry::Vacant(free) => {
-                free.insert(job);
-                None
-            }
-        };
-        let jobs = Arc::clone(self);
-        let span = info_span!("job", %resource, ?task);
-        let work = async move {
-            // Told last, after the entry below is gone, and also when this task is dropped: else
-            // those who wait for it would wait for ever.
-            let _ended = ended.drop_guard_ref();
-            if let Some(before) = before {
-                before.ended.cancelled().await;
-            }
-            jobs.execute(&resource, task, &cancel).await;
-            let mut running = jobs.running();
-            if running.get(&resource).is_some_and(|entry| entry.ended == ended) {
-                running.remove(&resource);
-            }
-        };
-        self.tracker.spawn(work.instrument(span));
-    }
-
-    /// Waits until the resource has no job.
-    async fn wait(&self, resource: &Resource) {
-        loop {
-            let ended = self.running().get(resource).map(|running| running.ended.clone());
-            let Some(ended) = ended else { return };
-            ended.cancelled().await;
-        }
-    }
-
-    /// Cancels what the resource is being made by; a removal waits until that has let go of
-    /// everything, as every job waits for the one before it.
-    fn stop(&self, resource: &Resource) {
-        if let Some(running) = self.running().get(resource)
-            && running.task == Task::Make
-        {
-            running.cancel.cancel();
-        }
-    }
-
-    async fn execute(
-        self: &Arc<Self>,
-        resource: &Resource,
-        task: Task,
-        cancel: &CancellationToken,
-    ) {
-        let (sender, lines) = mpsc::channel(log::BACKLOG);
-        let log = Log::new(sender);
-        let work = async {
-            let attempt = AssertUnwindSafe(self.attempt(resource, task, &log)).catch_unwind();
-            let outcome = tokio::select! {
-                biased;
-                () = cancel.cancelled() => None,
-                outcome = attempt => Some(outcome),
-            };
-            // Ends the reader of the log.
-            drop(log);
-            outcome
-        };
-        let (outcome, kept) = tokio::join!(work, log::keep(&*self.parts.store, resource, lines));
-        if let Err(error) = kept {
-            warn!(error = crate::error::chain(&error), "a part of the log is lost");
-        }
-        // The record changes after its log is complete, so whoever sees `finished` sees all of it.
-        let recorded = match outcome {
-            None => {
-                info!("stopped");
-                Ok(())
-            }
-            Some(Ok(Ok(description))) => self.finish(resource, task, description).await,
-            Some(Ok(Err(error))) => self.fail(resource, task, &error).await,
-            Some(Err(_panic)) => {
-                self.fail(resource, task, &Error::internal("the job panicked")).await
-            }
-        };
-        if let Err(error) = recorded {
-            error!(error = crate::error::chain(&error), "the outcome could not be stored");
-        }
-    }
-
-    /// One run of the trade; gives the description of its success.
-    async fn attempt(
-        self: &Arc<Self>,
-        resource: &Resource,
-        task: Task,
-        log: &Log,
-    ) -> Result<String> {
-        info!("started");
-        let id = resource.id.as_str();
-        match (task, resource.kind) {
-            (Task::Remove, _) => removal::run(self, resource, log).await,
-            (Task::Make, Kind::Context) => {
-                let _permit = permit(&self.installs).await?;
-                contexts::install(&self.parts, id, log).await
-            }
-            (Task::Make, Kind::Base) => bases::build(self, id, log).await,
-            (Task::Make, Kind::Image) => {
-                // Before the permit, or waiting images could keep out the builds they wait for.
-                images::wait_for_context(self, id).await?;
-                images::build(self, id, log).await
-            }
-            (Task::Make, Kind::Cluster) => clusters::join(&self.parts, id).await,
-            (Task::Make, Kind::Composition) => {
-                let _permit = permit(&self.deployments).await?;
-                compositions::deploy(&self.parts, id, log).await
-            }
-        }
-    }
-
-    async fn finish(&self, resource: &Resource, task: Task, description: String) -> Result<()> {
-        info!(description, "finished");
-        if task == Task::Remove {
-            return records::forget(&*self.parts.store, resource).await;
-        }
-        let status = match resource.kind {
-            Kind::Cluster => Status::Ready,
-            _ => Status::Finished,
-        };
-        self.set(resource, task, status, description, Vec::new()).await
-    }
-
-    async fn fail(&self, resource: &Resource, task: Task, error: &Error) -> Result<()> {
-        let mut description = match error {
-            Error::Internal(_) => {
-                error!(error = crate::error::chain(error), "failed");
-                "an internal error, which is in Crane's own log".to_owned()
-            }
-            _ => {
-                info!(error = %error, "failed");
-                error.to_string()
-            }
-        };
-        if task == Task::Remove {
-            description = format!("not all could be removed: {description}. DELETE it again");
-        }
-        self.set(resource, task, Status::Error, description, error.problems().to_vec()).await
-    }
-
-    async fn set(
+    /// Stores a new resource with what was posted for it, and the job that makes it: all in one
+    /// commit, or nothing. [`Error::Conflict`] when the resource exists.
+    async fn begin<T: Serialize + Send + Sync>(
         &self,
         resource: &Resource,
-        task: Task,
-        status: Status,
-        description: String,
-        problems: Vec<crate::error::Problem>,
-    ) -> Result<()> {
-        self.parts
-            .store
-            .update(&resource.key(), |record: &mut Record<serde_json::Value>| {
-                // Whoever asked for the removal is waiting for the work to end; it goes on to
-                // remove, and so does the next process, if this one ends in between.
-                if task == Task::Make && record.status == Status::Removing {
-                    return;
-                }
-                record.status = status;
-                record.description.clone_from(&description);
-                record.problems.clone_from(&problems);
-            })
-            .await?;
-        Ok(())
+        record: Record<T>,
+        files: Vec<(&'static str, Upload)>,
+        job: Option<Job>,
+    ) -> Result<Record<T>> {
+        let mut batch = Batch::new()
+            .check(resource.key(), Expected::Absent)
+            .put_record(resource.key(), &record)?;
+        for (field, file) in &files {
+            batch = batch.put_record(resource.file_key(field), file)?;
+        }
+        batch = events::append(batch, resource, &record, None)?;
+        if let Some(job) = &job {
+            batch = queue::enqueue(batch, job)?;
+        }
+        match self.parts.store.commit(batch).await? {
+            Some(_) => Ok(record),
+            None => Err(Error::Conflict(format!("{resource} exists already"))),
+        }
+    }
+
+    /// Waits until the board knows what was committed before this call.
+    async fn catch_up(&self) -> Result<()> {
+        let now = self.parts.store.revision().await?;
+        let mut seen = self.seen.subscribe();
+        tokio::select! {
+            // An error is the end of this process's jobs.
+            _ = seen.wait_for(|seen| *seen >= now) => Ok(()),
+            () = self.stopping.cancelled() => Err(being_stopped()),
+        }
+    }
+
+    /// Waits until the resource has no job, whoever does them.
+    async fn wait(&self, resource: &Resource) -> Result<()> {
+        self.catch_up().await?;
+        let mut seen = self.seen.subscribe();
+        loop {
+            seen.mark_unchanged();
+            if !self.board().has(resource) {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = seen.changed() => {}
+                () = self.stopping.cancelled() => return Err(being_stopped()),
+            }
+        }
+    }
+
+    /// The job that is being done for a resource, or is the next to be: `None` when there is none.
+    pub fn job_of(&self, resource: &Resource) -> Option<events::JobNews> {
+        let board = self.board();
+        let first = board.of(resource).next()?;
+        Some(first.job.news(first.id))
+    }
+
+    /// How many jobs there are that have not ended.
+    pub fn unfinished(&self) -> usize {
+        self.board().len()
+    }
+
+    /// Wakes whenever something is committed below one of the store's prefixes. The value is the
+    /// revision of the last such commit that was seen.
+    fn watch(&self, prefix: &str) -> watch::Receiver<u64> {
+        let mut followed = lock(&self.followed);
+        // Prefixes that nobody watches any more.
+        followed.retain(|_, sender| sender.receiver_count() > 0);
+        followed.entry(prefix.to_owned()).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// Cancelled when this process is being stopped.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
     }
 }
 
-async fn permit(semaphore: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>> {
-    semaphore.acquire().await.map_err(Error::internal)
+fn being_stopped() -> Error {
+    info!("a request ends because Crane is being stopped");
+    Error::Busy("Crane is being stopped; what was asked for goes on after".into())
 }

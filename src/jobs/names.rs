@@ -1,7 +1,4 @@
-//! Names that images are pushed under (`<group>/<imageName>`): one build at a time for each.
-//!
-//! Contexts of one group may have images of the same name; the newest has it, as in Docker. Two
-//! that are built side by side would take it from each other in the middle.
+//! Names that one task of this process at a time has for itself: the directories of contexts.
 
 use std::{
     collections::HashMap,
@@ -16,7 +13,7 @@ type Lock = Arc<tokio::sync::Mutex<()>>;
 pub(super) struct Names(Mutex<HashMap<String, Lock>>);
 
 impl Names {
-    /// Waits until nobody else builds under this name; others wait until the guard is dropped.
+    /// Waits until nobody else has this name; others wait until the guard is dropped.
     pub(super) async fn claim(&self, name: &str) -> OwnedMutexGuard<()> {
         self.lock(name).lock_owned().await
     }

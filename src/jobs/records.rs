@@ -6,6 +6,9 @@
 //! | `file:<kind>:<id>:<field>` | [`Upload`] as it was posted |
 //! | `log:<kind>:<id>:<number>` | a part of its log, see `log.rs` |
 //!
+//! What is under `job:`, `lease:`, `beat:`, `cancel:` and `lock:` is in `queue.rs`, `event:` in
+//! `events.rs`.
+//!
 //! Neither tokens nor names contain a colon, so no key is a prefix of another resource's.
 
 use std::fmt;
@@ -76,6 +79,10 @@ impl Resource {
         Error::NotFound(format!("there is no {} '{}'", self.kind, id.escape_debug()))
     }
 
+    pub(super) fn file_key(&self, field: &str) -> String {
+        format!("{}{field}", self.file_prefix())
+    }
+
     fn file_prefix(&self) -> String {
         format!("file:{self}:")
     }
@@ -101,13 +108,38 @@ pub enum Status {
     Finished,
     Ready,
     Error,
+    Cancelled,
     Removing,
 }
 
 impl Status {
-    /// Work is under way, or was when the process ended.
+    /// There is a job for it.
     pub fn is_pending(self) -> bool {
         matches!(self, Self::Building | Self::Joining | Self::Providing | Self::Removing)
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+    Cancelled,
+    TimedOut,
+    /// Crane died of it, or with it, too often.
+    Dead,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Dead => "dead",
+        }
     }
 }
 
@@ -121,6 +153,12 @@ pub struct Record<T> {
     pub problems: Vec<Problem>,
     #[serde(with = "time::serde::rfc3339")]
     pub created: OffsetDateTime,
+    /// When its last job ended.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub ended: Option<OffsetDateTime>,
+    /// How its last job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     pub detail: T,
 }
 
@@ -131,6 +169,8 @@ impl<T> Record<T> {
             description: description.into(),
             problems: Vec::new(),
             created: OffsetDateTime::now_utc(),
+            ended: None,
+            outcome: None,
             detail,
         }
     }
@@ -143,6 +183,19 @@ pub struct Context {
     /// Modules that the Puppetfile brought: name, and version where the module states one.
     #[serde(default)]
     pub modules: Vec<(String, Option<String>)>,
+    /// What its directory holds, for another Crane on the same store to have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Tree>,
+}
+
+/// A context's directory by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// Of the directory's content, whoever packs it.
+    pub digest: String,
+    /// Digest of the manifest under which the registry has it packed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -215,29 +268,17 @@ pub(super) async fn all<T: serde::de::DeserializeOwned>(
     Ok(records)
 }
 
-/// Stores what was posted. Twice is as once: a job that is started again reads the same.
-pub(super) async fn keep_file(
-    store: &dyn Store,
-    resource: &Resource,
-    field: &str,
-    file: &Upload,
-) -> Result<()> {
-    store.create(&format!("{}{field}", resource.file_prefix()), file).await
-}
-
 pub(super) async fn file(
     store: &dyn Store,
     resource: &Resource,
     field: &str,
 ) -> Result<Option<Upload>> {
-    Ok(store.read(&format!("{}{field}", resource.file_prefix())).await?.map(|file| file.value))
+    Ok(store.read(&resource.file_key(field)).await?.map(|file| file.value))
 }
 
-/// Forgets a resource: its log and files first, so that a removal which is cut short can be
-/// taken up again from the record.
-pub(super) async fn forget(store: &dyn Store, resource: &Resource) -> Result<()> {
+/// Forgets what a resource has besides its record, which goes last, so that a removal which is cut
+/// short can be taken up again from it.
+pub(super) async fn forget_belongings(store: &dyn Store, resource: &Resource) -> Result<()> {
     store.delete_all(&resource.log_prefix()).await?;
-    store.delete_all(&resource.file_prefix()).await?;
-    store.delete(&resource.key()).await?;
-    Ok(())
+    store.delete_all(&resource.file_prefix()).await
 }

@@ -1,15 +1,17 @@
 //! Taking resources away: what belongs to them first, the record last.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    Jobs, Task, clusters,
+    Job, Jobs, Parts, Task, clusters, events, queue,
     records::{self, Base, Image, Kind, Record, Resource, Status},
+    work::Done,
 };
 use crate::{
     build, deploy,
     error::{Error, Result},
     model::Log,
+    store::{Batch, Expected},
 };
 
 impl Jobs {
@@ -21,29 +23,51 @@ impl Jobs {
     pub async fn remove(self: &Arc<Self>, resource: Resource) -> Result<()> {
         let jobs = Arc::clone(self);
         let removal = self.tracker.spawn(async move {
-            let mark = |record: &mut Record<serde_json::Value>| {
-                record.status = Status::Removing;
-                "being removed".clone_into(&mut record.description);
-            };
-            if jobs.parts.store.update(&resource.key(), mark).await?.is_none() {
-                return Err(resource.not_found());
-            }
-            jobs.stop(&resource);
-            jobs.start(resource.clone(), Task::Remove);
-            jobs.wait(&resource).await;
+            jobs.order_removal(&resource).await?;
+            jobs.stop(&resource, false).await?;
+            jobs.wait(&resource).await?;
             match jobs.parts.store.read::<Record<serde_json::Value>>(&resource.key()).await? {
                 None => Ok(()),
-                Some(left) if left.value.status == Status::Removing => {
-                    Err(Error::Busy("Crane is being stopped; the removal goes on after".into()))
-                }
-                Some(left) => Err(Error::failed_with(left.value.description, left.value.problems)),
+                Some(left) => Err(Error::Failed {
+                    description: left.value.description,
+                    problems: left.value.problems,
+                    retry: None,
+                }),
             }
         });
         removal.await.map_err(Error::internal)?
     }
+
+    /// Stores the job, unless there is one already.
+    async fn order_removal(&self, resource: &Resource) -> Result<()> {
+        let store = &*self.parts.store;
+        loop {
+            self.catch_up().await?;
+            let ordered = self.board().of(resource).any(|job| job.job.task == Task::Remove);
+            let Some(mut stored) =
+                store.read::<Record<serde_json::Value>>(&resource.key()).await?
+            else {
+                return Err(resource.not_found());
+            };
+            if ordered {
+                return Ok(());
+            }
+            let record = &mut stored.value;
+            record.status = Status::Removing;
+            "being removed".clone_into(&mut record.description);
+            let batch = Batch::new()
+                .check(resource.key(), Expected::Revision(stored.revision))
+                .put_record(resource.key(), record)?;
+            let batch = events::append(batch, resource, record, None)?;
+            let batch = queue::enqueue(batch, &Job::new(resource.clone(), Task::Remove))?;
+            if store.commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
 }
 
-pub(super) async fn run(jobs: &Arc<Jobs>, resource: &Resource, log: &Log) -> Result<String> {
+pub(super) async fn run(jobs: &Arc<Jobs>, resource: &Resource, log: &Log) -> Result<Done> {
     let parts = &jobs.parts;
     match resource.kind {
         Kind::Context => {
@@ -51,23 +75,9 @@ pub(super) async fn run(jobs: &Arc<Jobs>, resource: &Resource, log: &Log) -> Res
                 // Boxed, as removing a context is, through this call, part of itself.
                 Box::pin(jobs.remove(Resource::new(Kind::Image, image))).await.or_else(gone)?;
             }
-            match tokio::fs::remove_dir_all(parts.context_dir(&resource.id)).await {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::internal(error));
-                }
-                _ => {}
-            }
+            super::contexts::forget_tree(parts, &resource.id).await?;
         }
-        Kind::Base => {
-            let record: Record<Base> = records::find(&*parts.store, resource).await?;
-            let Base { tag, pushed, .. } = record.detail;
-            unbuild(jobs, resource, &tag, pushed).await?;
-        }
-        Kind::Image => {
-            let record: Record<Image> = records::find(&*parts.store, resource).await?;
-            let Image { tag, pushed, .. } = record.detail;
-            unbuild(jobs, resource, &tag, pushed).await?;
-        }
+        Kind::Base | Kind::Image => unbuild(parts, resource).await?,
         Kind::Cluster => {}
         Kind::Composition => {
             let record: Record<records::Composition> =
@@ -76,7 +86,7 @@ pub(super) async fn run(jobs: &Arc<Jobs>, resource: &Resource, log: &Log) -> Res
             deploy::down(&engine, &resource.id, record.detail.remove_volumes, log).await?;
         }
     }
-    Ok("removed".into())
+    Ok(Done::new("removed"))
 }
 
 /// Somebody else was faster.
@@ -87,22 +97,20 @@ fn gone(error: Error) -> Result<()> {
     }
 }
 
-async fn unbuild(
-    jobs: &Jobs,
-    resource: &Resource,
-    tag: &str,
-    pushed: Option<records::Pushed>,
-) -> Result<()> {
-    let parts = &jobs.parts;
+/// Removes what was built for a base or an image, from the engine and from the registry.
+pub(super) async fn unbuild(parts: &Parts, resource: &Resource) -> Result<()> {
+    let store = &*parts.store;
+    let (tag, pushed) = if resource.kind == Kind::Base {
+        let Base { tag, pushed, .. } = records::find::<Base>(store, resource).await?.detail;
+        (tag, pushed)
+    } else {
+        let Image { tag, pushed, .. } = records::find::<Image>(store, resource).await?.detail;
+        (tag, pushed)
+    };
     let digest = pushed.map(|pushed| pushed.digest);
-    let left = build::remove(
-        &parts.engine,
-        parts.registry.as_ref(),
-        &parts.labels(resource),
-        tag,
-        digest.as_deref(),
-    )
-    .await?;
+    let labels = parts.labels(resource);
+    let registry = parts.registry.as_ref();
+    let left = build::remove(&parts.engine, registry, &labels, &tag, digest.as_deref()).await?;
     match left.is_empty() {
         true => Ok(()),
         false => Err(Error::failed(left.join("; "))),
