@@ -45,8 +45,9 @@ impl Name {
                     .into(),
             );
         }
-        if name.ends_with("/detail") {
-            return refuse("a name does not end with '/detail', which is a route's end".into());
+        let ends = ["/detail", "/log", "/cancel"];
+        if let Some(end) = ends.into_iter().find(|end| name.ends_with(end)) {
+            return refuse(format!("a name does not end with '{end}', which is a route's end"));
         }
         Ok(Self(name))
     }

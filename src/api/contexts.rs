@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use poem::web::Data;
-use poem_openapi::{Multipart, Object, OpenApi, param::Path, payload::Json, types::Example};
+use poem::{Request, web::Data};
+use poem_openapi::{Multipart, Object, OpenApi, param::{Path, Query}, payload::Json, types::Example};
 
 use super::{
     Tags,
-    error::{Answer, ProblemView},
+    error::{Answer, Failure, ProblemView},
     forms::{self, File},
+    live::{self, Live},
+    logs::{self, Rendered},
     views::{Deleted, State, problems},
 };
 use crate::{
@@ -205,6 +207,45 @@ impl ContextsApi {
             modules: modules.map(|(name, version)| ModuleView { name, version }).collect(),
             log: log::text(&*parts.store, &contexts::resource(&token), Channel::Log).await?,
         }))
+    }
+
+    /// Read the log, or follow it
+    ///
+    /// The whole log as text, a line for each: time, step, text. With `follow=true`, or for a
+    /// browser's `EventSource`, server-sent events instead: `line` for each line as it is printed,
+    /// and `end` with the status at the last. A client that comes back with `Last-Event-ID` goes on
+    /// behind the line it had.
+    ///
+    /// ```sh
+    /// curl -N 'http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/log?follow=true'
+    /// ```
+    #[oai(path = "/contexts/:token/log", method = "get", operation_id = "getContextLog", tag = "Tags::Builder")]
+    async fn log(
+        &self,
+        request: &Request,
+        jobs: Data<&Arc<Jobs>>,
+        live: Live,
+        rendered: Rendered,
+        token: Path<String>,
+        /// Get events until the work has ended.
+        follow: Query<Option<bool>>,
+    ) -> Result<live::Answer, Failure> {
+        let resource = contexts::resource(&token);
+        logs::answer(jobs.0, &live, &rendered, resource, follow.0, request).await
+    }
+
+    /// Cancel an installation
+    ///
+    /// Stops the work within seconds and removes what it has made; the status becomes `cancelled`.
+    /// 409 when nothing is being done.
+    ///
+    /// ```sh
+    /// curl -X POST http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/cancel
+    /// ```
+    #[oai(path = "/contexts/:token/cancel", method = "post", operation_id = "cancelContext", tag = "Tags::Builder")]
+    async fn cancel(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<View> {
+        jobs.0.cancel(&contexts::resource(&token)).await?;
+        self.get(jobs, token).await
     }
 
     /// Remove a context with its images

@@ -140,7 +140,7 @@ impl<E> Frame<E> {
 /// Swagger UI's files and the document hold nothing of this Crane's, and a browser cannot show a
 /// token before the page is there.
 fn is_public(path: &str) -> bool {
-    path == "/extra/alive" || super::pages::is_page(path)
+    matches!(path, "/extra/alive" | "/livez" | "/readyz") || super::pages::is_page(path)
 }
 
 /// The caller's id, if it is a sane one: it goes into headers and logs.

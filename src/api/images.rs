@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use poem::web::Data;
-use poem_openapi::{Multipart, Object, OpenApi, param::Path, payload::Json, types::Example};
+use poem::{Request, web::Data};
+use poem_openapi::{Multipart, Object, OpenApi, param::{Path, Query}, payload::Json, types::Example};
 
 use super::{
     Tags,
-    error::{Answer, ProblemView},
+    error::{Answer, Failure, ProblemView},
     forms::{self, File},
+    live::{self, Live},
+    logs::{self, Rendered},
     views::{Deleted, State, problems},
 };
 use crate::{
@@ -212,6 +214,45 @@ impl ImagesApi {
             log: log::text(&*parts.store, &resource, Channel::Log).await?,
             error_log: log::text(&*parts.store, &resource, Channel::ErrorLog).await?,
         }))
+    }
+
+    /// Read the log, or follow it
+    ///
+    /// The whole log as text, a line for each: time, step, text. With `follow=true`, or for a
+    /// browser's `EventSource`, server-sent events instead: `line` for each line as it is printed,
+    /// and `end` with the status at the last. A client that comes back with `Last-Event-ID` goes on
+    /// behind the line it had.
+    ///
+    /// ```sh
+    /// curl -N 'http://127.0.0.1:8888/builder/images/CT2Q6aB0r9xK3mT7vWqLzE-IMweb/log?follow=true'
+    /// ```
+    #[oai(path = "/images/:token/log", method = "get", operation_id = "getImageLog")]
+    async fn log(
+        &self,
+        request: &Request,
+        jobs: Data<&Arc<Jobs>>,
+        live: Live,
+        rendered: Rendered,
+        token: Path<String>,
+        /// Get events until the work has ended.
+        follow: Query<Option<bool>>,
+    ) -> Result<live::Answer, Failure> {
+        let resource = images::resource(&token);
+        logs::answer(jobs.0, &live, &rendered, resource, follow.0, request).await
+    }
+
+    /// Cancel a build
+    ///
+    /// Stops the work within seconds and removes what it has made; the status becomes `cancelled`.
+    /// 409 when nothing is being done.
+    ///
+    /// ```sh
+    /// curl -X POST http://127.0.0.1:8888/builder/images/CT2Q6aB0r9xK3mT7vWqLzE-IMweb/cancel
+    /// ```
+    #[oai(path = "/images/:token/cancel", method = "post", operation_id = "cancelImage")]
+    async fn cancel(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<View> {
+        jobs.0.cancel(&images::resource(&token)).await?;
+        self.get(jobs, token).await
     }
 
     /// Remove an image

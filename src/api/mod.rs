@@ -6,10 +6,14 @@ mod composer;
 mod contexts;
 mod document;
 mod error;
+mod events;
 mod extra;
 mod forms;
 mod frame;
+mod health;
 mod images;
+mod live;
+mod logs;
 mod methods;
 mod pages;
 mod sites;
@@ -24,6 +28,7 @@ use poem::{
 };
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     crane::Crane,
@@ -55,17 +60,25 @@ fn operations() -> OpenApiService<impl OpenApi + 'static, ()> {
         cluster::ClusterApi,
         composer::ComposerApi,
         extra::ExtraApi,
+        events::EventsApi,
+        health::HealthApi,
     );
     OpenApiService::new(operations, "Crane", env!("CARGO_PKG_VERSION"))
 }
 
 /// Every route of Crane's.
-pub fn app(crane: &Crane) -> impl Endpoint<Output = Response> + 'static {
+///
+/// `closing` ends the answers that would go on for ever.
+pub fn app(crane: &Crane, closing: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let document = document();
     let methods = Arc::new(methods::Methods::of(&document));
     let pages = ui::routes()
         .at("/openapi.json", get(pages::document).data(pages::Document(document.to_string())));
-    let routes = pages::Pages { pages, operations: operations().data(Arc::clone(&crane.jobs)) };
+    let operations = operations()
+        .data(Arc::clone(&crane.jobs))
+        .data(live::Live::new(closing))
+        .data(logs::Rendered::default());
+    let routes = pages::Pages { pages, operations };
     frame::Frame {
         inner: routes.with(CatchPanic::new()).map_to_response(),
         api_token: crane.api_token.clone(),
@@ -82,8 +95,14 @@ pub async fn serve(
 ) -> Result<()> {
     crane.jobs.start().await?;
     let acceptor = TcpAcceptor::from_tokio(listener).map_err(Error::internal)?;
+    let closing = CancellationToken::new();
+    let app = app(&crane, closing.clone());
+    let shutdown = async move {
+        shutdown.await;
+        closing.cancel();
+    };
     Server::new_with_acceptor(acceptor)
-        .run_with_graceful_shutdown(app(&crane), shutdown, Some(SHUTDOWN_GRACE))
+        .run_with_graceful_shutdown(app, shutdown, Some(SHUTDOWN_GRACE))
         .await
         .map_err(Error::internal)?;
     crane.jobs.shut_down(SHUTDOWN_GRACE).await;

@@ -15,8 +15,8 @@ pub(super) fn encode(request: &mut Request) {
     let rest = &path[prefix.len()..];
     let (name, below) = match rest.rsplit_once('/') {
         // No name ends so.
-        Some((name, "detail")) => (name, "/detail"),
-        _ => (rest, ""),
+        Some((name, end @ ("detail" | "log" | "cancel"))) => (name, format!("/{end}")),
+        _ => (rest, String::new()),
     };
     if !name.contains('/') {
         return;

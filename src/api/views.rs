@@ -42,6 +42,20 @@ impl State {
     }
 }
 
+/// The status of a record in an event.
+pub(super) fn status(status: Status) -> String {
+    serde_json::to_value(status).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
+/// What events tell of resources.
+pub(super) const STATUSES: [&str; 9] = [
+    "building", "joining", "providing", "finished", "ready", "error", "cancelled", "removing", "deleted",
+];
+
+pub(super) fn is_status(text: &str) -> bool {
+    STATUSES.contains(&text)
+}
+
 pub(super) fn problems<T>(record: &Record<T>) -> Vec<ProblemView> {
     record.problems.iter().cloned().map(Into::into).collect()
 }

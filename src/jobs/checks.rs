@@ -1,7 +1,12 @@
 //! Whether the parts that Crane needs answer.
 
-use super::{Parts, clusters::within_limit};
+use std::time::Duration;
+
+use super::{Jobs, Parts, clusters::within_limit};
 use crate::{error::Result, puppet};
+
+/// The feed of a store that answers is heard at least so often.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// What each part says: `correct`, or the reason why not.
 #[derive(Debug)]
@@ -45,6 +50,31 @@ pub async fn all(parts: &Parts) -> Checks {
     let puppet = async { verdict(puppet::version().await.map(drop)) };
     let (docker, registry, store, puppet) = tokio::join!(docker, registry, store, puppet);
     Checks { docker, registry, store, puppet }
+}
+
+/// Whether this process can do its part, and how the parts are.
+pub struct Readiness {
+    pub ready: bool,
+    pub lines: Vec<(&'static str, String)>,
+}
+
+/// Asks for what this process cannot do without, and for the rest of the parts.
+pub async fn readiness(jobs: &Jobs) -> Readiness {
+    let checks = all(&jobs.parts).await;
+    let silence = jobs.silence();
+    let queue = match silence < SILENCE {
+        true => format!("{CORRECT}, {} unfinished jobs", jobs.unfinished()),
+        false => format!("the store's feed was last heard {} s ago", silence.as_secs()),
+    };
+    let ready = checks.store == CORRECT && silence < SILENCE;
+    let mut lines = vec![("store", checks.store), ("queue", queue)];
+    lines.extend([
+        ("docker", checks.docker),
+        ("registry", checks.registry),
+        ("puppet", checks.puppet),
+    ]);
+    lines.push(("ready", if ready { "yes" } else { "no" }.to_owned()));
+    Readiness { ready, lines }
 }
 
 fn verdict(outcome: Result<()>) -> String {

@@ -17,6 +17,9 @@ use crate::{
 
 pub(super) const EVENTS: &str = "event:";
 
+/// Key of the revision up to which events were forgotten.
+const FORGOTTEN: &str = "crane:forgotten-events";
+
 /// How many events are kept, roughly: a platform that was away for a night catches up.
 const KEPT: usize = 10_000;
 
@@ -105,15 +108,20 @@ pub async fn list(store: &dyn Store, after: u64, limit: usize) -> Result<Vec<(u6
     Ok(events.collect())
 }
 
+/// The revision up to which events were forgotten.
+pub async fn forgotten(store: &dyn Store) -> Result<u64> {
+    Ok(store.read::<u64>(FORGOTTEN).await?.map_or(0, |stored| stored.value))
+}
+
 /// Forgets the oldest events above the number that is kept.
 pub(super) async fn trim(store: &dyn Store) -> Result<()> {
     let names = store.names(EVENTS).await?;
     let surplus = names.len().saturating_sub(KEPT);
     for names in names[..surplus].chunks(500) {
-        let batch = names.iter().fold(Batch::new(), |batch, name| {
-            batch.delete(format!("{EVENTS}{name}"))
-        });
-        store.commit(batch).await?;
+        let last: u64 = names.last().and_then(|name| name.parse().ok()).unwrap_or_default();
+        let batch = Batch::new().put_record(FORGOTTEN, &last)?;
+        let delete = |batch: Batch, name: &String| batch.delete(format!("{EVENTS}{name}"));
+        store.commit(names.iter().fold(batch, delete)).await?;
     }
     Ok(())
 }

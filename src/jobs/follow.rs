@@ -71,6 +71,7 @@ impl Jobs {
         let store = &*self.parts.store;
         let after = self.board().revision;
         let changes = store.changes(after, wait).await?;
+        *lock(&self.heard) = Instant::now();
         if !changes.complete {
             let newer = Board::load(store).await?;
             info!(revision = newer.revision, "the store's feed has a gap; all jobs are read again");

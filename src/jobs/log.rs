@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{lease::Lease, mask::Mask, records::Resource};
+use super::{Jobs, lease::Lease, mask::Mask, records::Resource};
 use crate::{
     error::{Error, Result},
     model::{Channel, Line},
@@ -161,12 +161,14 @@ impl Writer<'_> {
 /// Bytes of text that a log has.
 async fn size(store: &dyn Store, prefix: &str) -> Result<usize> {
     let mut size = 0;
-    let mut after = Place::default();
+    let mut place = Place::default();
     loop {
-        let page = page(store, prefix, after).await?;
-        let Some((last, _)) = page.last() else { return Ok(size) };
-        after = *last;
-        size += page.iter().map(|(_, line)| line.text.len()).sum::<usize>();
+        let parts = page(store, prefix, place).await?;
+        let Some(last) = parts.last() else { return Ok(size) };
+        place = last.end();
+        for part in &parts {
+            size += part.lines()?.iter().map(|line| line.text.len()).sum::<usize>();
+        }
     }
 }
 
@@ -189,41 +191,48 @@ fn harmless(text: &str) -> String {
 }
 
 /// Parts that are read at a time: with their size, what one reader holds in memory.
-const PARTS: usize = 8;
+const PARTS: usize = 4;
 
-/// The next lines behind a place, each with its own; none: there are no more by now.
-pub async fn after(
-    store: &dyn Store,
-    resource: &Resource,
-    place: Place,
-) -> Result<Vec<(Place, StoredLine)>> {
+/// Lines that were stored together.
+pub struct Part {
+    pub number: u64,
+    stored: Vec<u8>,
+}
+
+impl Part {
+    pub fn lines(&self) -> Result<Vec<StoredLine>> {
+        serde_json::from_slice(&self.stored).map_err(|error| {
+            Error::internal(format!("part {} of a log cannot be read: {error}", self.number))
+        })
+    }
+
+    /// The place behind all of its lines.
+    pub fn end(&self) -> Place {
+        Place { part: self.number, line: usize::MAX }
+    }
+}
+
+/// The next parts of a log that have, or may have, lines behind a place; none: there are no more
+/// by now. A line's number in its part begins at one.
+pub async fn after(store: &dyn Store, resource: &Resource, place: Place) -> Result<Vec<Part>> {
     page(store, &resource.log_prefix(), place).await
 }
 
-async fn page(store: &dyn Store, prefix: &str, place: Place) -> Result<Vec<(Place, StoredLine)>> {
-    let mut lines = Vec::new();
+async fn page(store: &dyn Store, prefix: &str, place: Place) -> Result<Vec<Part>> {
     // The part of the place itself may go on behind it.
-    let mut from = format!("{prefix}{:020}", place.part.saturating_sub(1));
-    loop {
-        let page = store.list(prefix, Some(&from), PARTS).await?;
-        let Some((last, _)) = page.last() else { return Ok(lines) };
-        from.clone_from(last);
-        for (key, entry) in page {
-            let number = key.strip_prefix(prefix).and_then(|number| number.parse().ok());
-            let Some(part) = number else { continue };
-            let stored: Vec<StoredLine> =
-                serde_json::from_slice(&entry.value).map_err(|error| {
-                    Error::internal(format!("the record {key} cannot be read: {error}"))
-                })?;
-            let stored = stored.into_iter().enumerate();
-            // Numbers begin at one, so that the place before all is before the first line too.
-            let numbered = stored.map(|(line, stored)| (Place { part, line: line + 1 }, stored));
-            lines.extend(numbered.filter(|(found, _)| *found > place));
-        }
-        if !lines.is_empty() {
-            return Ok(lines);
-        }
-    }
+    let whole = place.line == usize::MAX;
+    let before = if whole { place.part } else { place.part.saturating_sub(1) };
+    let page = store.list(prefix, Some(&format!("{prefix}{before:020}")), PARTS).await?;
+    let parts = page.into_iter().filter_map(|(key, entry)| {
+        let number = key.strip_prefix(prefix)?.parse().ok()?;
+        Some(Part { number, stored: entry.value })
+    });
+    Ok(parts.collect())
+}
+
+/// Wakes when a log may have grown.
+pub fn watch(jobs: &Jobs, resource: &Resource) -> tokio::sync::watch::Receiver<u64> {
+    jobs.watch(&resource.log_prefix())
 }
 
 /// The lines of one channel, each with its line end.
@@ -231,12 +240,14 @@ pub async fn text(store: &dyn Store, resource: &Resource, channel: Channel) -> R
     let mut text = String::new();
     let mut place = Place::default();
     loop {
-        let lines = after(store, resource, place).await?;
-        let Some((last, _)) = lines.last() else { return Ok(text) };
-        place = *last;
-        for (_, line) in lines.iter().filter(|(_, line)| line.channel == channel) {
-            text.push_str(&line.text);
-            text.push('\n');
+        let parts = after(store, resource, place).await?;
+        let Some(last) = parts.last() else { return Ok(text) };
+        place = last.end();
+        for part in parts {
+            for line in part.lines()?.iter().filter(|line| line.channel == channel) {
+                text.push_str(&line.text);
+                text.push('\n');
+            }
         }
     }
 }

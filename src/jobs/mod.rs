@@ -38,7 +38,10 @@ use std::{
 
 use secrecy::SecretString;
 use serde::Serialize;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
@@ -124,6 +127,8 @@ pub struct Jobs {
     board: Mutex<Board>,
     /// The commit up to which the board knows everything; changes wake who waits for the board.
     seen: watch::Sender<u64>,
+    /// When the store's feed was last heard.
+    heard: Mutex<Instant>,
     /// Who waits for changes below a prefix of keys.
     followed: Mutex<HashMap<String, watch::Sender<u64>>>,
     /// Jobs that this process does, with what cancels them.
@@ -159,6 +164,7 @@ impl Jobs {
             deployments: Arc::new(Semaphore::new(limits.deployments)),
             board: Mutex::default(),
             seen: watch::Sender::new(0),
+            heard: Mutex::new(Instant::now()),
             followed: Mutex::default(),
             working: Mutex::default(),
             room: Notify::new(),
@@ -263,6 +269,11 @@ impl Jobs {
         Some(first.job.news(first.id))
     }
 
+    /// How long ago the store's feed was last heard.
+    fn silence(&self) -> Duration {
+        lock(&self.heard).elapsed()
+    }
+
     /// How many jobs there are that have not ended.
     pub fn unfinished(&self) -> usize {
         self.board().len()
@@ -277,9 +288,14 @@ impl Jobs {
         followed.entry(prefix.to_owned()).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
-    /// Cancelled when this process is being stopped.
-    pub fn stopping(&self) -> &CancellationToken {
-        &self.stopping
+    /// Wakes when the record of a resource changes.
+    pub fn watch_record(&self, resource: &Resource) -> watch::Receiver<u64> {
+        self.watch(&resource.key())
+    }
+
+    /// Wakes when an event is stored.
+    pub fn watch_events(&self) -> watch::Receiver<u64> {
+        self.watch(events::EVENTS)
     }
 }
 
