@@ -1,6 +1,7 @@
 //! The registry client against real `docker-registry` servers: plain, with htpasswd, with TLS
 //! under a private CA, with a token server, and with what goes wrong at each of them.
 
+mod artifacts;
 mod images;
 mod server;
 
@@ -15,6 +16,7 @@ use crane::{
     registry::{Credentials, Deletion, Registry},
 };
 use poem::{EndpointExt, Response, Route, endpoint::make_sync, http::StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::{
     images::Image,
@@ -135,6 +137,7 @@ async fn with_a_token_server() {
         tokio::task::spawn_blocking(move || push(&registry, &name, "token")).await.unwrap()
     };
     assert_eq!(registry.digest(&name, "latest").await.unwrap(), Some(digest));
+    artifacts::push_and_pull(&registry).await;
 
     let wrong = Registry::open(&server.address, credentials("wrong"), None).unwrap();
     assert_has(&reason(&wrong).await, &["token server", "CRANE_REGISTRY_PASSWORD"]);
@@ -197,7 +200,20 @@ async fn down() {
 async fn another_kind_of_server() {
     let redis = rig("RIG_REDIS").replace("redis://", "");
     let registry = Registry::open(&redis, None, None).unwrap();
-    assert_has(&reason(&registry).await, &["does not answer as an HTTP server", "CRANE_REGISTRY"]);
+    assert_has(&reason(&registry).await, &["hung up", "CRANE_REGISTRY"]);
+    let talkative = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let registry = Registry::open(&talkative.local_addr().unwrap().to_string(), None, None);
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = talkative.accept().await {
+            let mut request = [0; 1024];
+            let _ = connection.read(&mut request).await.unwrap();
+            connection.write_all(b"220 mail.example.org ESMTP\r\n").await.unwrap();
+        }
+    });
+    assert_has(
+        &reason(&registry.unwrap()).await,
+        &["does not answer as an HTTP server", "CRANE_REGISTRY"],
+    );
 
     let page = make_sync(|_| {
         Response::builder().content_type("text/html; charset=utf-8").body("<h1>It works!</h1>")

@@ -134,7 +134,7 @@ async fn token(
         headers.insert(header::AUTHORIZATION, basic(credentials)?);
     }
     let answer = client
-        .send(Method::GET, server, headers)
+        .send(&Method::GET, &server, headers)
         .await
         .map_err(|failure| client.explain(&name, &failure))?;
     match answer.status {

@@ -1,5 +1,5 @@
-//! HTTP and TLS: one request, its whole answer, and what can go wrong on the way in words that
-//! tell what to do.
+//! HTTP and TLS: one request, its answer, and what can go wrong on the way in words that tell what
+//! to do.
 
 use std::{
     error::Error as StdError,
@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::body::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -20,22 +22,29 @@ use hyper_util::{
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
+use super::payload::{Body, Payload, Progress};
 use crate::error::{Error, Result, chain};
 
 /// A registry further away than this is unusable for pushes as well.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// From the first byte sent to the last one read. Registries that keep manifests in an object
-/// store take seconds for one; none of the requests made here moves a layer.
+/// Until the answer to a short request begins, and again until it has ended. Registries that keep
+/// manifests in an object store take seconds for one.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
+/// As long no byte of a file may move, which itself may take as long as it takes. Registries that
+/// keep blobs in an object store copy a whole one there before they say that it has arrived.
+const STALL_LIMIT: Duration = Duration::from_secs(120);
 /// Servers commonly close idle connections after 60 seconds or more: let go before they do.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 /// The size of manifest that every registry must accept (OCI Distribution Specification, "Pushing
 /// manifests"), and many accept no more. Tokens and error messages are far smaller.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
+#[derive(Clone)]
 pub(super) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: legacy::Client<HttpsConnector<HttpConnector>, Body>,
     ca: Option<PathBuf>,
+    exchange_limit: Duration,
+    stall_limit: Duration,
 }
 
 pub(super) struct Answer {
@@ -84,37 +93,95 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .build(connector);
-        Ok(Self { http, ca: ca.map(Path::to_owned) })
+        Ok(Self {
+            http,
+            ca: ca.map(Path::to_owned),
+            exchange_limit: EXCHANGE_LIMIT,
+            stall_limit: STALL_LIMIT,
+        })
     }
 
-    /// Sends one request and reads its answer to the end. Redirects are not followed: no request
-    /// made here has a reason to be redirected, and credentials stay with the host they are for.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        (self.exchange_limit, self.stall_limit) = (patience, patience);
+    }
+
+    /// Sends a request without a body and reads its answer to the end. Redirects are not followed:
+    /// credentials stay with the host they are for.
     pub(super) async fn send(
         &self,
-        method: Method,
-        uri: Uri,
+        method: &Method,
+        uri: &Uri,
         headers: HeaderMap,
     ) -> Result<Answer, Failure> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
+        self.finish(self.begin(method, uri, headers, &Payload::NONE).await?).await
+    }
+
+    /// Sends a request, and gives its answer as soon as it begins.
+    pub(super) async fn begin(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        mut headers: HeaderMap,
+        payload: &Payload<'_>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let progress = Progress::default();
+        let body = payload.body(&progress).await;
+        let mut request = Request::new(body.map_err(|error| Failure::Unreadable(chain(&error)))?);
+        let agent = HeaderValue::from_static(concat!("crane/", env!("CARGO_PKG_VERSION")));
+        headers.insert(header::USER_AGENT, agent);
+        if let Payload::File { size, .. } = payload {
+            // Of bytes in memory hyper knows it.
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(*size));
+        }
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
-        request.headers_mut().insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("crane/", env!("CARGO_PKG_VERSION"))),
-        );
-        let exchange = async {
-            let answer = self.http.request(request).await.map_err(|error| Failure::of(&error))?;
-            let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    return Failure::TooLong;
-                }
-                Failure::Cut(chain(&*error))
-            })?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        let limit = match payload {
+            Payload::Bytes(_) => self.exchange_limit,
+            Payload::File { .. } => self.stall_limit,
         };
-        tokio::time::timeout(EXCHANGE_LIMIT, exchange).await.unwrap_or(Err(Failure::TimedOut))
+        let mut answer = std::pin::pin!(self.http.request(request));
+        loop {
+            let sent = progress.bytes();
+            match tokio::time::timeout(limit, &mut answer).await {
+                Ok(answer) => return answer.map_err(|error| Failure::of(&error)),
+                Err(_) if progress.bytes() > sent => {}
+                Err(_) => return Err(Failure::TimedOut(limit)),
+            }
+        }
+    }
+
+    /// Reads an answer to the end, which is to be a short one.
+    pub(super) async fn finish(&self, answer: Response<Incoming>) -> Result<Answer, Failure> {
+        let (parts, body) = answer.into_parts();
+        let body =
+            tokio::time::timeout(self.exchange_limit, Limited::new(body, BODY_LIMIT).collect());
+        match body.await {
+            Ok(Ok(body)) => {
+                let body = body.to_bytes();
+                Ok(Answer { status: parts.status, headers: parts.headers, body })
+            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::TooLong),
+            Ok(Err(error)) => Err(Failure::Cut(chain(&*error))),
+            Err(_) => Err(Failure::TimedOut(self.exchange_limit)),
+        }
+    }
+
+    /// The next piece of a long answer; `None` after the last one.
+    pub(super) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match tokio::time::timeout(self.stall_limit, body.frame()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => {
+                    // Trailers are no part of it.
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Ok(Some(Err(error))) => return Err(Failure::Cut(chain(&error))),
+                Err(_) => return Err(Failure::TimedOut(self.stall_limit)),
+            }
+        }
     }
 
     /// The error for a failure of a request to `host`.
@@ -145,20 +212,23 @@ impl Client {
             Failure::NoAnswer(why) => {
                 format!("does not answer as an HTTP server ({why}): correct CRANE_REGISTRY")
             }
-            Failure::Cut(why) => {
-                format!("hung up in the middle of an exchange ({why}): look into its log")
-            }
-            Failure::TimedOut => format!(
-                "has not answered within {} seconds: look into its log",
-                EXCHANGE_LIMIT.as_secs()
+            Failure::Cut(why) => format!(
+                "hung up in the middle of an exchange ({why}): look into its log, or correct \
+                 CRANE_REGISTRY if no registry listens there"
             ),
+            Failure::TimedOut(limit) => {
+                format!("has not answered within {} seconds: look into its log", limit.as_secs())
+            }
+            Failure::Unreadable(why) => return Error::internal(why.clone()),
             Failure::TooLong => {
                 format!("sends more than {BODY_LIMIT} bytes where a short answer belongs")
             }
         };
         let error = super::unavailable(host, reason);
         match failure {
-            Failure::NoConnection(_) | Failure::Cut(_) | Failure::TimedOut => error.may_pass(None),
+            Failure::NoConnection(_) | Failure::Cut(_) | Failure::TimedOut(_) => {
+                error.may_pass(None)
+            }
             _ => error,
         }
     }
@@ -198,7 +268,9 @@ pub(super) enum Failure {
     NoAnswer(String),
     /// The connection was lost in the middle of a request or an answer.
     Cut(String),
-    TimedOut,
+    TimedOut(Duration),
+    /// What was to be sent could not be read.
+    Unreadable(String),
     TooLong,
 }
 
@@ -215,17 +287,20 @@ impl Failure {
             },
             Some(reason) => Self::Tls(reason.to_string()),
             None if error.is_connect() => Self::NoConnection(chain(error)),
-            None if is_nonsense(error) => Self::NoAnswer(chain(error)),
+            None if is_any(error, |e| e.is_user() || e.is_body_write_aborted()) => {
+                Self::Unreadable(chain(error))
+            }
+            None if is_any(error, hyper::Error::is_parse) => Self::NoAnswer(chain(error)),
             None => Self::Cut(chain(error)),
         }
     }
 }
 
-/// Whether what was answered is no HTTP.
-fn is_nonsense(error: &(dyn StdError + 'static)) -> bool {
+/// Whether hyper says so of what went wrong.
+fn is_any(error: &(dyn StdError + 'static), says: impl Fn(&hyper::Error) -> bool) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+        if error.downcast_ref::<hyper::Error>().is_some_and(&says) {
             return true;
         }
         next = error.source();

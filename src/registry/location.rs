@@ -64,9 +64,7 @@ impl Location {
                            a part of an image name (add the port)",
             );
         }
-        let loopback = bare == "localhost"
-            || bare.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        Ok(Self { host: host.to_owned(), prefix, loopback })
+        Ok(Self { host: host.to_owned(), prefix, loopback: is_loopback(bare) })
     }
 
     /// The repository's path at the registry, below the prefix.
@@ -76,6 +74,18 @@ impl Location {
             None => repository.to_owned(),
         }
     }
+}
+
+/// `localhost`, 127.0.0.0/8 or `::1`, without a port.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// An address as it may be told: what stands behind the `?` lets whoever knows it in.
+pub(super) fn shown(address: &str) -> String {
+    let address = address.split_once('?').map_or(address, |(address, _)| address);
+    address.escape_debug().to_string()
 }
 
 /// Whether a text can stand for `<name>` in a path below `/v2/`. Stricter than a URL, so that

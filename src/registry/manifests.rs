@@ -15,7 +15,7 @@ const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// How a deletion ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Registry {
         }
     }
 
-    fn manifest_path(&self, repository: &str, tag_or_digest: &str) -> Result<String> {
+    pub(super) fn manifest_path(&self, repository: &str, tag_or_digest: &str) -> Result<String> {
         if !location::is_repository(repository) {
             return Err(Error::invalid(format!("'{repository}' is not the name of a repository")));
         }
@@ -111,7 +111,7 @@ impl Registry {
 
 /// In the algorithm of the digest that was asked for, or SHA-256, which every registry uses for
 /// tags.
-fn digest_of(manifest: &[u8], asked: &str) -> String {
+pub(super) fn digest_of(manifest: &[u8], asked: &str) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     if asked.starts_with("sha512:") {
         format!("sha512:{}", hex(&Sha512::digest(manifest)))

@@ -2,31 +2,39 @@
 //! API, version 1.1, of which `docker-registry` 2 and later speak all that is used here.
 //!
 //! Images are pushed and pulled by the engine, not from here; this room says whether the registry
-//! is usable, what a tag points to, and takes tags away.
+//! is usable, what a tag points to, takes tags away, and moves artifacts, which are no images.
 
+mod artifacts;
 mod auth;
 mod client;
+mod conversation;
 mod location;
 mod manifests;
 mod passing;
+mod payload;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header,
     uri::{PathAndQuery, Scheme},
 };
+use hyper::body::Incoming;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use self::{
-    auth::Challenge,
-    client::{Answer, Client, Failure},
+    client::{Answer, Client},
+    conversation::Conversation,
     location::Location,
+    payload::Payload,
 };
 use crate::error::{Error, Result};
 
-pub use self::manifests::Deletion;
+pub use self::{
+    artifacts::{Layer, Pulled},
+    manifests::Deletion,
+};
 
 /// A server that has this header is a registry even if the rest of its answer does not look so.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -59,6 +67,7 @@ pub struct Credentials {
 #[derive(Clone)]
 pub struct Registry(Arc<Parts>);
 
+#[derive(Clone)]
 struct Parts {
     location: Location,
     credentials: Option<Credentials>,
@@ -88,6 +97,15 @@ impl Registry {
         }
         let client = Client::new(ca)?;
         Ok(Self(Arc::new(Parts { location, credentials, client, private_ca: ca.is_some() })))
+    }
+
+    /// The same registry, given up after this time without an answer or without a byte of a body,
+    /// instead of after limits that suit registries far away.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        let mut parts = Arc::unwrap_or_clone(self.0);
+        parts.client.set_patience(patience);
+        Self(Arc::new(parts))
     }
 
     /// `host[:port]`, without the prefix.
@@ -138,26 +156,20 @@ impl Registry {
 
     /// Sends a request for a path below `/v2/`, with the authorization that the registry asks for.
     async fn request(&self, method: Method, path: &str, accept: Option<&str>) -> Result<Answer> {
-        let scheme = self.scheme().await?;
-        let uri = self.uri(scheme.clone(), path)?;
+        let mut talk = Conversation::begin(self).await?;
         let mut headers = HeaderMap::new();
         if let Some(accept) = accept {
             headers.insert(header::ACCEPT, HeaderValue::from_str(accept).map_err(Error::internal)?);
         }
-        let Parts { client, credentials, .. } = &*self.0;
-        let explain = |failure: Failure| client.explain(self.host(), &failure);
-        let mut answer =
-            client.send(method.clone(), uri.clone(), headers.clone()).await.map_err(explain)?;
-        if answer.status == StatusCode::UNAUTHORIZED {
-            let authorization = Challenge::of(&answer.headers)
-                .answer(client, self.host(), &scheme, credentials.as_ref())
-                .await?;
-            headers.insert(header::AUTHORIZATION, authorization);
-            answer = client.send(method, uri, headers).await.map_err(explain)?;
-            if answer.status == StatusCode::UNAUTHORIZED {
-                return Err(auth::refused(self.host(), credentials.as_ref()));
-            }
-        }
+        let answer = talk.send(&method, &talk.uri(path)?, headers, &Payload::NONE).await?;
+        self.read(answer).await
+    }
+
+    /// Reads an answer to the end. Redirects are no answer to what is asked here.
+    async fn read(&self, answer: Response<Incoming>) -> Result<Answer> {
+        let client = &self.0.client;
+        let answer =
+            client.finish(answer).await.map_err(|failure| client.explain(self.host(), &failure))?;
         if answer.status.is_redirection() {
             let target = answer.header(header::LOCATION).unwrap_or("nowhere");
             return Err(unavailable(
@@ -165,7 +177,7 @@ impl Registry {
                 format!(
                     "redirects to '{}', where no credentials are sent: name the host that answers \
                      in CRANE_REGISTRY",
-                    target.escape_debug()
+                    location::shown(target)
                 ),
             ));
         }
@@ -180,7 +192,7 @@ impl Registry {
             return Ok(Scheme::HTTPS);
         }
         let uri = self.uri(Scheme::HTTP, "")?;
-        match client.send(Method::GET, uri, HeaderMap::new()).await {
+        match client.send(&Method::GET, &uri, HeaderMap::new()).await {
             Ok(Answer { status: StatusCode::BAD_REQUEST, .. }) => Ok(Scheme::HTTPS),
             Ok(_) => Ok(Scheme::HTTP),
             Err(failure) => Err(client.explain(self.host(), &failure)),

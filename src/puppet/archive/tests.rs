@@ -211,7 +211,7 @@ proptest! {
 
 #[test]
 fn the_digest_stays_what_it_is_in_all_versions() {
-    let nodes = tree([
+    let mut nodes = tree([
         ("a", Node::Directory),
         ("a-b", file("x")),
         ("a/run", Node::File { content: b"#!/bin/sh\n".into(), executable: true }),
@@ -219,7 +219,6 @@ fn the_digest_stays_what_it_is_in_all_versions() {
         ("empty", Node::Directory),
     ]);
     let long = format!("{}/{}", "d".repeat(60), "f".repeat(60));
-    let mut nodes = nodes;
     nodes.insert(long.into(), file("long"));
     let here = planted(&nodes);
     let expected = "sha256:0552cdd14a411fed0a3a30910c3c62a139af9a5c95d09128f5304bbad953fd04";
@@ -232,7 +231,7 @@ fn the_digest_stays_what_it_is_in_all_versions() {
 }
 
 #[test]
-fn gnu_tar_reads_what_is_written() {
+fn any_reader_of_tars_reads_what_is_written() {
     let mut nodes = tree([("a", Node::Directory), ("a/b", file("text"))]);
     nodes.insert("n".repeat(150).into(), file("long"));
     nodes.insert(b"\xff\xfe".into(), file("no UTF-8"));

@@ -8,7 +8,7 @@ use std::{
         ffi::{OsStrExt, OsStringExt},
         fs::{OpenOptionsExt, PermissionsExt},
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::fs::OFlags;
