@@ -14,7 +14,10 @@ mod references;
 mod request;
 mod vouch;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use time::OffsetDateTime;
 
@@ -93,8 +96,18 @@ pub async fn remove(
     digest: Option<&str>,
 ) -> Result<Vec<String>> {
     let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut digests: BTreeSet<String> = digest.map(str::to_owned).into_iter().collect();
+    if let Some(registry) = registry {
+        // A build that was ended between its push and its record.
+        let prefix = format!("{}@", registry.reference(tag));
+        for image in engine.images_labelled(&labels).await? {
+            let pushed = image.repo_digests.iter().filter_map(|name| name.strip_prefix(&prefix));
+            digests.extend(pushed.map(str::to_owned));
+        }
+    }
     let mut left = engine.remove_images_labelled(&labels).await?;
-    if let (Some(registry), Some(digest)) = (registry, digest) {
+    let Some(registry) = registry else { return Ok(left) };
+    for digest in &digests {
         // By its digest, which has the resource's labels in it and so is nobody else's: the tag goes
         // along where it still means this image, and stays where it means a newer one.
         match registry.delete(tag, digest, digest).await? {

@@ -98,6 +98,12 @@ pub async fn status(
     host::status(engine, token, composition).await
 }
 
+/// Tokens of the compositions that have something on an engine which carries a label, given as
+/// `key=value`.
+pub async fn tokens(engine: &Engine, label: &str) -> Result<BTreeSet<String>> {
+    host::tokens(engine, label).await
+}
+
 /// Removes all containers, networks and volumes with a label, given as `key=value`.
 ///
 /// Fails with [`Error::Failed`] and a problem for each thing that is left.

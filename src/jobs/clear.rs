@@ -1,16 +1,16 @@
 //! Removing what a job made that will not be finished.
 
 use super::{
-    Parts, clusters, contexts,
+    Parts, clusters,
     records::{self, Kind, Record, Resource},
-    removal,
+    removal, trees,
 };
 use crate::{deploy, error::Result, model::Log};
 
 /// The record stays, to say what became of it.
 pub(super) async fn clear(parts: &Parts, resource: &Resource, log: &Log) -> Result<()> {
     match resource.kind {
-        Kind::Context => contexts::forget_tree(parts, &resource.id).await,
+        Kind::Context => trees::forget(parts, &resource.id).await,
         Kind::Base | Kind::Image => removal::unbuild(parts, resource).await,
         Kind::Cluster => Ok(()),
         Kind::Composition => {

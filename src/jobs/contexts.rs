@@ -1,13 +1,13 @@
 //! Contexts: the modules of a Puppetfile, installed, for images to be built from.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{
     Job, Jobs, Parts, Task, records,
     records::{Context, Kind, Record, Resource, Status},
-    token,
+    token, trees,
     work::Done,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     model::{Log, Name},
     puppet,
+    store::Store,
 };
 
 /// Group of contexts that name none.
@@ -69,30 +70,28 @@ pub async fn images(parts: &Parts, token: &str) -> Result<Vec<String>> {
     Ok(names.into_iter().map(|name| format!("{images}{name}")).collect())
 }
 
+/// The Puppetfile that a context was made with.
+pub(super) async fn puppetfile(store: &dyn Store, token: &str) -> Result<puppet::Puppetfile> {
+    let resource = resource(token);
+    match records::file(store, &resource, PUPPETFILE).await? {
+        Some(file) => puppet::check(&file.content),
+        None => Err(Error::internal(format!("{resource} has lost its Puppetfile"))),
+    }
+}
+
 pub(super) async fn install(jobs: &Jobs, token: &str, log: &Log) -> Result<Done> {
     let parts = &jobs.parts;
-    let store = &*parts.store;
-    let resource = resource(token);
-    let Some(file) = records::file(store, &resource, PUPPETFILE).await? else {
-        return Err(Error::internal(format!("{resource} has lost its Puppetfile")));
-    };
-    let puppetfile = puppet::check(&file.content)?;
-    let dir = parts.context_dir(token);
+    let puppetfile = puppetfile(&*parts.store, token).await?;
     let _tree = jobs.trees.claim(token).await;
-    let installed = puppet::install(&parts.puppet, &puppetfile, &dir, log).await?;
+    trees::begin(parts, token).await?;
+    let directory = parts.context_dir(token);
+    let installed = puppet::install(&parts.puppet, &puppetfile, &directory, log).await?;
+    let tree = trees::complete(parts, token, log).await?;
     let modules: Vec<_> =
         installed.into_iter().map(|module| (module.name, module.version)).collect();
     let description = match modules.len() {
         1 => "1 module is installed".to_owned(),
         count => format!("{count} modules are installed"),
     };
-    Ok(Done { description, detail: Some(json!({ "modules": modules })) })
-}
-
-/// Removes a context's directory from this process's disk.
-pub(super) async fn forget_tree(parts: &Parts, token: &str) -> Result<()> {
-    match tokio::fs::remove_dir_all(parts.context_dir(token)).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::internal(error)),
-        _ => Ok(()),
-    }
+    Ok(Done { description, detail: Some(json!({ "modules": modules, "tree": tree })) })
 }

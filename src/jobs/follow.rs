@@ -114,7 +114,7 @@ impl Jobs {
             && store.get(key).await?.is_none()
         {
             // Whichever process removed the context: its tree may be on this one's disk, too.
-            super::contexts::forget_tree(&self.parts, token).await?;
+            super::trees::forget(&self.parts, token).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::{
     Job, Jobs, Parts, Task, bases, contexts,
     lease::Lease,
     records::{self, Context, Image, Kind, Pushed, Record, Resource, Status},
+    trees,
     work::Done,
 };
 use crate::{
@@ -274,6 +275,9 @@ pub(super) async fn build(
             }
         })
         .await?;
+    let tree = jobs.trees.claim(&image.context).await;
+    trees::ensure(parts, &context, log).await?;
+    drop(tree);
     let request = build::Request {
         root: Some(parts.context_dir(&image.context)),
         name: image.image_name,

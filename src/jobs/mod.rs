@@ -26,7 +26,9 @@ mod queue;
 pub mod records;
 mod removal;
 mod retry;
+mod sweep;
 mod token;
+mod trees;
 mod work;
 
 use std::{
@@ -190,6 +192,11 @@ impl Jobs {
         }
         let jobs = Arc::clone(self);
         self.tracker.spawn(async move { jobs.follow().await });
+        let jobs = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let stopping = jobs.stopping.clone();
+            stopping.run_until_cancelled(jobs.sweep()).await;
+        });
         Ok(())
     }
 

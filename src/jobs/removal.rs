@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Job, Jobs, Parts, Task, clusters, events, queue,
     records::{self, Base, Image, Kind, Record, Resource, Status},
+    trees,
     work::Done,
 };
 use crate::{
@@ -75,7 +76,10 @@ pub(super) async fn run(jobs: &Arc<Jobs>, resource: &Resource, log: &Log) -> Res
                 // Boxed, as removing a context is, through this call, part of itself.
                 Box::pin(jobs.remove(Resource::new(Kind::Image, image))).await.or_else(gone)?;
             }
-            super::contexts::forget_tree(parts, &resource.id).await?;
+            trees::forget(parts, &resource.id).await?;
+            if let Some(left) = trees::remove_artifact(parts, &resource.id).await? {
+                return Err(Error::failed(left));
+            }
         }
         Kind::Base | Kind::Image => unbuild(parts, resource).await?,
         Kind::Cluster => {}

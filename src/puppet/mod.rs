@@ -22,6 +22,7 @@ use std::{
 };
 
 pub use self::archive::{Packed, digest, pack, unpack};
+pub use self::scratch::Scratch;
 pub use self::puppetfile::{
     Directory, Forge, Git, Located, Module, Position, Puppetfile, Reference, ReferenceKind,
     ReferenceName, Source, Tarball, Url, Version,

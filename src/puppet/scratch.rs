@@ -14,7 +14,7 @@ use super::command;
 
 /// A directory that is removed when this is dropped. While it is held, it is locked; one that is
 /// not locked was left behind by a Crane that was killed.
-pub(super) struct Scratch {
+pub struct Scratch {
     path: PathBuf,
     _lock: File,
 }
@@ -22,7 +22,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes `<parent>/<prefix><random>`, and removes what was left behind beside it, with the
     /// processes that still write to it. Blocks.
-    pub(super) fn make(parent: &Path, prefix: &str) -> io::Result<Self> {
+    pub fn make(parent: &Path, prefix: &str) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         // The path is also the mark of the processes, and has to be the same at the next start.
         let parent = &parent.canonicalize()?;
@@ -44,7 +44,7 @@ impl Scratch {
         Ok(Self { path, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

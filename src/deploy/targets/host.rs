@@ -7,7 +7,9 @@ mod remove;
 mod start;
 mod status;
 
-use futures_util::{StreamExt, stream};
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, stream, try_join};
 
 use crate::{
     deploy::{
@@ -63,6 +65,20 @@ pub(in crate::deploy) async fn down(
     log: &Log,
 ) -> Result<()> {
     remove_labelled(engine, &label(token), volumes, log).await
+}
+
+/// See [`crate::deploy::tokens`].
+pub(in crate::deploy) async fn tokens(engine: &Engine, label: &str) -> Result<BTreeSet<String>> {
+    let (containers, networks, volumes) = try_join!(
+        engine.containers_labelled(label),
+        engine.networks_labelled(label),
+        engine.volumes_labelled(label),
+    )?;
+    let containers = containers.into_iter().filter_map(|container| container.labels);
+    let networks = networks.into_iter().filter_map(|network| network.labels);
+    let volumes = volumes.into_iter().map(|volume| volume.labels);
+    let labels = containers.chain(networks).chain(volumes);
+    Ok(labels.filter_map(|mut labels| labels.remove(LABEL_RESOURCE)).collect())
 }
 
 /// What the engine's lists of a composition's things are filtered by.
