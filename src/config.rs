@@ -80,6 +80,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("parallel_deployments", Some("auto"), "compositions brought up at a time; auto: 4 per core"),
     setting("retries", Some("5"), "tries more for what fails and may pass, as a registry's 503"),
     setting("lease_seconds", Some("30"), "after so long without a sign of life a process's jobs go to others"),
+    setting("keep_logs", Some("off"), "logs are removed so long after their work: 90d, 12h, or off"),
+    setting("keep_contexts", Some("off"), "contexts without images are removed when unused so long"),
     setting("log", Some("info"), "log filter, for example 'debug' or 'crane=debug,warn'"),
 ];
 
@@ -115,6 +117,8 @@ pub struct Config {
     pub deployment_limit: Duration,
     pub retries: u32,
     pub lease: Duration,
+    pub keep_logs: Option<Duration>,
+    pub keep_contexts: Option<Duration>,
     pub parallel_installs: usize,
     pub parallel_builds: usize,
     pub parallel_deployments: usize,
@@ -321,6 +325,8 @@ impl Sources {
             deployment_limit: Duration::from_secs(self.number("deployment_minutes")? * 60),
             retries: self.parse("retries", "a number from 0 on")?,
             lease: Duration::from_secs(self.number("lease_seconds")?),
+            keep_logs: self.age("keep_logs")?,
+            keep_contexts: self.age("keep_contexts")?,
             parallel_installs: self.parallel("parallel_installs", 2)?,
             parallel_builds: self.parallel("parallel_builds", 1)?,
             parallel_deployments: self.parallel("parallel_deployments", 4)?,
@@ -354,6 +360,26 @@ impl Sources {
         match self.parse(key, "a number")? {
             number @ 1..=NUMBER_MAX => Ok(number),
             _ => refuse(self.origin(key), format!("must be from 1 to {NUMBER_MAX}")),
+        }
+    }
+
+    /// A number and its unit, or `off`.
+    fn age(&self, key: &str) -> Result<Option<Duration>, ConfigError> {
+        let text = self.text(key);
+        if matches!(text.as_str(), "" | "off") {
+            return Ok(None);
+        }
+        let units = [('d', 24 * 60 * 60), ('h', 60 * 60), ('m', 60), ('s', 1)];
+        let age = units.iter().find_map(|(unit, seconds)| {
+            let number: u32 = text.strip_suffix(*unit)?.parse().ok()?;
+            Some(Duration::from_secs(u64::from(number) * seconds))
+        });
+        match age.filter(|age| !age.is_zero()) {
+            Some(age) => Ok(Some(age)),
+            None => refuse(
+                self.origin(key),
+                format!("'{text}' is no time: a number and d, h, m or s, such as 90d, or off"),
+            ),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     engine,
     error::{Error, Result},
-    jobs::{Jobs, Limits, Parts, clusters::endpoint_of},
+    jobs::{Jobs, Limits, Parts, Retention, clusters::endpoint_of},
     puppet,
     registry::{Credentials, Registry},
     store::{self, Store},
@@ -62,6 +62,7 @@ impl Crane {
             deployment_time: config.deployment_limit,
             retries: config.retries,
             lease: config.lease,
+            retention: Retention { logs: config.keep_logs, contexts: config.keep_contexts },
         };
         let password = config.registry.as_ref().and_then(|registry| registry.password.clone());
         let jobs = Jobs::new(parts, limits, password.into_iter().chain(config.api_token.clone()));

@@ -41,7 +41,7 @@ pub async fn create(
     }
     let token = token::generate("CT")?;
     let resource = resource(&token);
-    let context = Context { token, group, modules: Vec::new(), tree: None };
+    let context = Context { token, group, modules: Vec::new(), tree: None, used: None };
     let record = match &puppetfile {
         Some(_) => {
             Record::new(Status::Building, "installing the modules of the Puppetfile", context)

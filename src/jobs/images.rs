@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::{
     Job, Jobs, Parts, Task, bases, contexts,
@@ -273,6 +274,11 @@ pub(super) async fn build(
             if record.status != Status::Removing {
                 "building the image".clone_into(&mut record.description);
             }
+        })
+        .await?;
+    lease
+        .update(&contexts::resource(&image.context).key(), |record: &mut Record<Context>| {
+            record.detail.used = Some(OffsetDateTime::now_utc());
         })
         .await?;
     let tree = jobs.trees.claim(&image.context).await;

@@ -14,7 +14,7 @@ use super::{Jobs, lease::Lease, mask::Mask, records::Resource};
 use crate::{
     error::{Error, Result},
     model::{Channel, Line},
-    store::Store,
+    store::{Batch, Store},
 };
 
 /// Lines that may wait for the store before the work itself has to.
@@ -228,6 +228,28 @@ async fn page(store: &dyn Store, prefix: &str, place: Place) -> Result<Vec<Part>
         Some(Part { number, stored: entry.value })
     });
     Ok(parts.collect())
+}
+
+/// A line about the log itself.
+pub(super) fn note(text: &str) -> StoredLine {
+    StoredLine { millis: now(), channel: Channel::Log, step: "".into(), text: text.to_owned() }
+}
+
+/// Removes the parts of a log that were stored before a revision.
+pub(super) async fn forget_before(
+    store: &dyn Store,
+    resource: &Resource,
+    revision: u64,
+) -> Result<()> {
+    let prefix = resource.log_prefix();
+    let old = |name: &&String| name.parse().is_ok_and(|number: u64| number < revision);
+    let names = store.names(&prefix).await?;
+    let old: Vec<&String> = names.iter().filter(old).collect();
+    for names in old.chunks(500) {
+        let delete = |batch: Batch, name: &&String| batch.delete(format!("{prefix}{name}"));
+        store.commit(names.iter().fold(Batch::new(), delete)).await?;
+    }
+    Ok(())
 }
 
 /// Wakes when a log may have grown.

@@ -16,10 +16,12 @@ pub mod compositions;
 pub mod contexts;
 pub mod events;
 mod follow;
+mod housekeeping;
 pub mod images;
 mod lease;
 pub mod log;
 mod mask;
+mod migrate;
 mod names;
 pub mod purge;
 mod queue;
@@ -62,6 +64,7 @@ use mask::Mask;
 use queue::{Id, Job};
 use records::{Record, Resource};
 
+pub use housekeeping::Retention;
 pub use queue::Task;
 
 /// What the jobs work with. Opened once, by [`crate::crane::Crane::open`].
@@ -112,6 +115,7 @@ pub struct Limits {
     pub retries: u32,
     /// How long a job stays with a process that gives no sign of life.
     pub lease: Duration,
+    pub retention: Retention,
 }
 
 pub struct Jobs {
@@ -182,6 +186,7 @@ impl Jobs {
     /// Takes up what earlier processes left, and begins to do jobs. Called once, before the first
     /// request.
     pub async fn start(self: &Arc<Self>) -> Result<()> {
+        migrate::migrate(&*self.parts.store).await?;
         *self.board() = Board::load(&*self.parts.store).await?;
         if self.parts.store.exclusive() {
             // Nobody else can be alive, so nobody is waited for.
@@ -195,7 +200,11 @@ impl Jobs {
         let jobs = Arc::clone(self);
         self.tracker.spawn(async move {
             let stopping = jobs.stopping.clone();
-            stopping.run_until_cancelled(jobs.sweep()).await;
+            let work = async {
+                jobs.sweep().await;
+                jobs.keep_house().await;
+            };
+            stopping.run_until_cancelled(work).await;
         });
         Ok(())
     }

@@ -159,6 +159,9 @@ pub struct Record<T> {
     /// How its last job ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Its log was removed when it had been kept long enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log_forgotten: bool,
     pub detail: T,
 }
 
@@ -171,6 +174,7 @@ impl<T> Record<T> {
             created: OffsetDateTime::now_utc(),
             ended: None,
             outcome: None,
+            log_forgotten: false,
             detail,
         }
     }
@@ -186,6 +190,9 @@ pub struct Context {
     /// What its directory holds, for another Crane on the same store to have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
+    /// When an image was last built from it.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub used: Option<OffsetDateTime>,
 }
 
 /// A context's directory by its content.
