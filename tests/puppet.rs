@@ -4,6 +4,7 @@
 mod cancelled;
 mod installed;
 mod oracle;
+mod passing;
 mod refused;
 
 use std::{path::Path, time::Duration};

@@ -3,7 +3,7 @@
 
 mod artifacts;
 mod images;
-mod server;
+pub(crate) mod server;
 
 use std::{
     path::PathBuf,
@@ -149,6 +149,7 @@ async fn a_wrong_or_missing_password_is_refused() {
     {
         let wrong = Registry::open(&location, credentials("wrong"), ca.as_deref()).unwrap();
         assert_has(&reason(&wrong).await, &["refuses", "'crane'", "CRANE_REGISTRY_PASSWORD"]);
+        assert!(wrong.ping().await.unwrap_err().retry().is_none());
         assert!(wrong.digest("a", "latest").await.is_err());
 
         let none = Registry::open(&location, None, ca.as_deref()).unwrap();
@@ -169,6 +170,7 @@ async fn a_certificate_of_another_ca_is_refused() {
     let wrong = Registry::open(&location, credentials(PASSWORD), Some(&other)).unwrap();
     let words = reason(&wrong).await;
     assert_has(&words, &["certificate", "CRANE_REGISTRY_CA", &other.display().to_string()]);
+    assert!(wrong.ping().await.unwrap_err().retry().is_none());
 
     // On a loopback address TLS is found out, and the system's CAs do not know this one.
     let system = Registry::open(&location, credentials(PASSWORD), None).unwrap();
@@ -189,6 +191,7 @@ async fn down() {
     for ca in [None, Some(ca())] {
         let registry = Registry::open(&port.to_string(), None, ca.as_deref()).unwrap();
         assert_has(&reason(&registry).await, &["Connection refused", "start it", "CRANE_REGISTRY"]);
+        assert!(registry.ping().await.unwrap_err().retry().is_some());
         assert!(registry.digest("a", "latest").await.is_err());
         assert!(registry.delete("a", "latest", "sha256:00").await.is_err());
     }

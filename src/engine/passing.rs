@@ -28,8 +28,12 @@ const PASSING: [&str; 16] = [
 ];
 
 /// What stands somewhere before the status that a registry answered.
-const BEFORE_STATUS: [&str; 3] =
-    ["unexpected HTTP status", "unexpected status", "error parsing HTTP "];
+const BEFORE_STATUS: [&str; 4] = [
+    "unexpected HTTP status",
+    "unexpected status",
+    "failed with status code",
+    "error parsing HTTP ",
+];
 
 /// What the engine says of work that it could not do.
 pub(super) fn failed(message: impl Into<String>) -> Error {
@@ -91,6 +95,8 @@ mod tests {
             "received unexpected HTTP status: 503 Service Unavailable",
             "failed to do request: unexpected status from HEAD request to \
              https://r/v2/a/b/manifests/1: 502 Bad Gateway",
+            "pulling from host 127.0.0.1:1 failed with status code [manifests 1]: 503 Service \
+             Unavailable",
             "error parsing HTTP 429 response body: invalid character 'T'",
             "toomanyrequests: You have reached your pull rate limit",
             "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
@@ -104,6 +110,7 @@ mod tests {
             "manifest for 127.0.0.1:503/a:1 not found: manifest unknown",
             "unauthorized: authentication required",
             "received unexpected HTTP status: 501 Not Implemented",
+            "pulling from host 127.0.0.1:503 failed with status code [manifests 503]: 403 Forbidden",
             "unexpected status from HEAD request to https://r/v2/a/manifests/503: 403 Forbidden",
             "tls: failed to verify certificate: x509: certificate signed by unknown authority",
             "dockerfile parse error line 3: unknown instruction: RUNN",

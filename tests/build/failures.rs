@@ -8,9 +8,10 @@ use crane::{
     error::{Error, Problem},
     registry::Registry,
 };
+use poem::{Route, endpoint::make_sync, http::StatusCode};
 
 use super::{BUILDERS, Yard, docker, log, manifest, only, rig};
-use crate::support::within;
+use crate::{registry::server::serve, support::within};
 
 fn first(error: &Error) -> &Problem {
     assert!(matches!(error, Error::Failed { .. }), "{error:?}");
@@ -200,6 +201,24 @@ async fn images_that_are_nowhere_are_named() {
     let dockerfile = format!("FROM {}/{gone}\n", rig("RIG_REGISTRY"));
     let error = yard.failed(&yard.request("web", only(&dockerfile))).await;
     assert!(error.to_string().contains(&gone), "{error}");
+}
+
+#[tokio::test]
+async fn a_base_that_cannot_be_pulled_for_now_may_pass() {
+    let yard = Yard::new("ill");
+    let mut ill = Vec::new();
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::FORBIDDEN] {
+        ill.push(serve(Route::new().at("/*", make_sync(move |_| status))).await);
+    }
+    let base = rig("RIG_BASE");
+    for (dockerfile, passes) in [
+        (format!("FROM {}/a/b:1\n", ill[0]), true),
+        (format!("FROM {}/a/b:1\n", ill[1]), false),
+        (format!("FROM {base}\nRUN echo connection refused; exit 1\n"), false),
+    ] {
+        let error = yard.failed(&yard.request("web", only(&dockerfile))).await;
+        assert_eq!(error.retry().is_some(), passes, "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -239,6 +239,7 @@ async fn an_engine_that_is_not_there() {
         let Ok(engine) = engine else { return };
         let error = crane::deploy::up(&engine, None, &deployment, &trial.log).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { what: "engine", .. }), "{error:?}");
+        assert!(error.retry().is_some(), "it may be started: {error:?}");
     })
     .await;
 }

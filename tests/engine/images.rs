@@ -5,9 +5,13 @@ use crane::{
     error::Error,
     model::Channel,
 };
+use poem::{Route, endpoint::make_sync, http::StatusCode};
 
 use super::build_of;
-use crate::support::{engine, log, rig, text};
+use crate::{
+    registry::server::serve,
+    support::{engine, log, rig, text},
+};
 
 /// A small image with a label, whose id depends on `content`; the caller removes it.
 async fn small(engine: &Engine, label: &str, name: &str, content: &str) -> String {
@@ -87,6 +91,28 @@ async fn a_pull_of_what_is_not_there_fails_with_its_name() {
     let reference = format!("{}/it-engine/none:1", rig("RIG_REGISTRY"));
     let error = engine().pull_image(&reference, None, Channel::Pull, &sink).await.unwrap_err();
     assert!(error.to_string().contains("it-engine/none"), "{error}");
+}
+
+#[tokio::test]
+async fn a_registry_that_is_ill_is_told_from_one_that_refuses() {
+    let answering = async |status: u16| {
+        let status = StatusCode::from_u16(status).unwrap();
+        serve(Route::new().at("/*", make_sync(move |_| status))).await
+    };
+    for (host, passes) in [
+        (answering(503).await, true),
+        (answering(429).await, true),
+        (answering(403).await, false),
+        ("127.0.0.1:1".to_owned(), true),
+        (rig("RIG_REGISTRY"), false),
+        // It asks for a password.
+        (rig("RIG_REGISTRY_AUTH"), false),
+    ] {
+        let (sink, _lines) = log();
+        let reference = format!("{host}/it-engine/none:1");
+        let error = engine().pull_image(&reference, None, Channel::Pull, &sink).await.unwrap_err();
+        assert_eq!(error.retry().is_some(), passes, "{error:?}");
+    }
 }
 
 #[tokio::test]

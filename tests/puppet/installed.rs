@@ -111,6 +111,7 @@ async fn nothing_changes_when_one_module_fails() {
         let error = result.unwrap_err();
         assert!(matches!(error, Error::Failed { .. }), "{error:?}");
         assert_eq!(problems(&error), [&*problem], "{log}");
+        assert_eq!(error.retry(), None, "{error:?}");
         assert_eq!(error.to_string(), format!("r10k could not install the modules: {problem}"));
         assert!(!format!("{log}{error:?}").contains("secret"), "{log}{error:?}");
         assert_eq!(entries(&context), ["modules"]);

@@ -70,7 +70,7 @@ impl Drop for RegistryServer {
 }
 
 /// Serves `app` on a free port of 127.0.0.1 until the test's runtime ends, and says where.
-pub(super) async fn serve(app: impl IntoEndpoint<Endpoint: 'static> + Send + 'static) -> String {
+pub(crate) async fn serve(app: impl IntoEndpoint<Endpoint: 'static> + Send + 'static) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let acceptor = TcpAcceptor::from_tokio(listener).unwrap();

@@ -96,8 +96,13 @@ pub struct Failure {
 impl Failure {
     /// Whether a registry or a network failed the builder for now, and no step of the build did.
     pub fn may_pass(&self) -> bool {
-        // What either builder says of a command of the user's, with the command in it.
-        let by_command = ["did not complete successfully", "returned a non-zero code"];
+        // What the classic builder, BuildKit, and BuildKit in Docker 20.10 say of a command of the
+        // user's, with the command in it.
+        let by_command = [
+            "returned a non-zero code",
+            "did not complete successfully",
+            "executor failed running",
+        ];
         !by_command.iter().any(|words| self.message.contains(words))
             && passing::says_passing(&self.message)
     }
