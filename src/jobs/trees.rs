@@ -89,15 +89,29 @@ pub(super) async fn complete(parts: &Parts, token: &str, log: &Log) -> Result<Tr
         .await;
     };
     let (directory, work) = (place.directory.clone(), parts.puppet.work.clone());
-    let (scratch, packed) = blocking(move || {
+    let packed = blocking(move || {
         let scratch = Scratch::make(&work, "pack-").map_err(Error::internal)?;
         let file = fs::File::create(scratch.path().join("blob")).map_err(Error::internal)?;
-        let packed = puppet::pack(&directory, io::BufWriter::new(file)).map_err(|error| {
-            Error::failed(format!("the modules cannot be shared with other processes: {error}"))
-        })?;
-        Ok((scratch, packed))
-    })
-    .await?;
+        match puppet::pack(&directory, io::BufWriter::new(file)) {
+            Ok(packed) => Ok(Ok((scratch, packed))),
+            // A link that leaves the tree, which no other process would unpack.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let digest = puppet::digest(&directory).map_err(Error::internal)?;
+                Ok(Err((digest, error)))
+            }
+            Err(error) => Err(Error::internal(error)),
+        }
+    });
+    let (scratch, packed) = match packed.await? {
+        Ok(packed) => packed,
+        Err((digest, error)) => {
+            let line = format!("WARN not stored in the registry for other processes: {error}");
+            log.at("store").write(Channel::Log, line).await;
+            let mark = digest.clone();
+            blocking(move || place.mark(&mark).map_err(Error::internal)).await?;
+            return Ok(Tree { digest, artifact: None });
+        }
+    };
     let layer = Layer {
         path: scratch.path().join("blob"),
         digest: packed.blob_digest,
