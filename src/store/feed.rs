@@ -56,12 +56,13 @@ impl Feed {
     pub(super) async fn after(&self, revision: u64, wait: Duration) -> Changes {
         let mut newest = self.newest.subscribe();
         // An error is the end of the time, or of the store: there is nothing new either way.
-        let _ = tokio::time::timeout(wait, newest.wait_for(|newest| *newest > revision)).await;
+        let _ = tokio::time::timeout(wait, newest.wait_for(|newest| *newest != revision)).await;
         let state = self.state();
         let first = state.changes.partition_point(|change| change.revision <= revision);
         Changes {
             changes: state.changes.range(first..).cloned().collect(),
-            complete: revision >= state.forgotten,
+            // A revision ahead of the newest is of another store, or of an earlier run.
+            complete: (state.forgotten..=self.newest()).contains(&revision),
         }
     }
 

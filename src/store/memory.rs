@@ -9,9 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{
-    Batch, Change, Changes, Entry, Expected, Op, Store, batch::appended_key, feed::Feed,
-};
+use super::{Batch, Change, Changes, Entry, Store, feed::Feed};
 use crate::error::Result;
 
 pub(super) struct Memory {
@@ -40,31 +38,11 @@ impl Memory {
 }
 
 impl Records {
-    fn allows(&self, batch: &Batch) -> bool {
-        batch.0.iter().all(|op| match op {
-            Op::Check { key, expected } => {
-                let found = self.entries.get(key).map(|entry| entry.revision);
-                match expected {
-                    Expected::Absent => found.is_none(),
-                    Expected::Present => found.is_some(),
-                    Expected::Revision(revision) => found == Some(*revision),
-                }
-            }
-            _ => true,
-        })
-    }
-
     fn apply(&mut self, batch: Batch) -> Change {
         self.revision += 1;
         let revision = self.revision;
         let mut keys = Vec::new();
-        for op in batch.0 {
-            let (key, value) = match op {
-                Op::Check { .. } => continue,
-                Op::Put { key, value } => (key, Some(value)),
-                Op::Append { prefix, value } => (appended_key(&prefix, revision), Some(value)),
-                Op::Delete { key } => (key, None),
-            };
+        for (key, value) in batch.writes(revision) {
             match value {
                 Some(value) => self.entries.insert(key.clone(), Entry { revision, value }),
                 None => self.entries.remove(&key),
@@ -103,7 +81,7 @@ impl Store for Memory {
 
     async fn commit(&self, batch: Batch) -> Result<Option<u64>> {
         let mut records = self.records();
-        if !records.allows(&batch) {
+        if !batch.allowed(|key| Ok(records.entries.get(key).map(|entry| entry.revision)))? {
             return Ok(None);
         }
         let change = records.apply(batch);

@@ -68,7 +68,9 @@ pub trait Store: Send + Sync {
     async fn commit(&self, batch: Batch) -> Result<Option<u64>>;
 
     /// Commits after the revision `after`, in their order; none of them is left out, unless the
-    /// answer says that it is not complete. Waits for one as long as `wait` when there is none.
+    /// answer says that it is not complete: then whoever follows reads what it follows anew, and
+    /// goes on from the `revision` that it asked for before. Waits for one as long as `wait` when
+    /// there is none. An answer may hold only the first of many; the next one goes on behind them.
     /// At least the last 10,000 commits of the running process, or of Redis, are remembered.
     async fn changes(&self, after: u64, wait: Duration) -> Result<Changes>;
 
