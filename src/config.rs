@@ -77,11 +77,27 @@ pub const SETTINGS: &[Setting] = &[
     setting("deployment_minutes", Some("60"), "time limit for bringing up one composition"),
     setting("parallel_installs", Some("auto"), "Puppetfiles installed at a time; auto: 2 per core"),
     setting("parallel_builds", Some("auto"), "images built at a time; auto: 1 per core"),
-    setting("parallel_deployments", Some("auto"), "compositions brought up at a time; auto: 4 per core"),
+    setting(
+        "parallel_deployments",
+        Some("auto"),
+        "compositions brought up at a time; auto: 4 per core",
+    ),
     setting("retries", Some("5"), "tries more for what fails and may pass, as a registry's 503"),
-    setting("lease_seconds", Some("30"), "after so long without a sign of life a process's jobs go to others"),
-    setting("keep_logs", Some("off"), "logs are removed so long after their work: 90d, 12h, or off"),
-    setting("keep_contexts", Some("off"), "contexts without images are removed when unused so long"),
+    setting(
+        "lease_seconds",
+        Some("30"),
+        "after so long without a sign of life a process's jobs go to others",
+    ),
+    setting(
+        "keep_logs",
+        Some("off"),
+        "logs are removed so long after their work: 90d, 12h, or off",
+    ),
+    setting(
+        "keep_contexts",
+        Some("off"),
+        "contexts without images are removed when unused so long",
+    ),
     setting("log", Some("info"), "log filter, for example 'debug' or 'crane=debug,warn'"),
 ];
 

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use poem::{Request, web::Data};
-use poem_openapi::{Multipart, Object, OpenApi, param::{Path, Query}, payload::Json, types::Example};
+use poem_openapi::{
+    Multipart, Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+    types::Example,
+};
 
 use super::{
     Tags,

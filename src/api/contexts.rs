@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use poem::{Request, web::Data};
-use poem_openapi::{Multipart, Object, OpenApi, param::{Path, Query}, payload::Json, types::Example};
+use poem_openapi::{
+    Multipart, Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+    types::Example,
+};
 
 use super::{
     Tags,
@@ -219,7 +224,12 @@ impl ContextsApi {
     /// ```sh
     /// curl -N 'http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/log?follow=true'
     /// ```
-    #[oai(path = "/contexts/:token/log", method = "get", operation_id = "getContextLog", tag = "Tags::Builder")]
+    #[oai(
+        path = "/contexts/:token/log",
+        method = "get",
+        operation_id = "getContextLog",
+        tag = "Tags::Builder"
+    )]
     async fn log(
         &self,
         request: &Request,
@@ -242,7 +252,12 @@ impl ContextsApi {
     /// ```sh
     /// curl -X POST http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/cancel
     /// ```
-    #[oai(path = "/contexts/:token/cancel", method = "post", operation_id = "cancelContext", tag = "Tags::Builder")]
+    #[oai(
+        path = "/contexts/:token/cancel",
+        method = "post",
+        operation_id = "cancelContext",
+        tag = "Tags::Builder"
+    )]
     async fn cancel(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<View> {
         jobs.0.cancel(&contexts::resource(&token)).await?;
         self.get(jobs, token).await

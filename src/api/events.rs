@@ -163,20 +163,22 @@ impl EventsApi {
             None => after.0,
         };
         let (after, gap) = match given {
-            Some(after) => {
-                (after, after > 0 && after < events::forgotten(store).await?)
-            }
+            Some(after) => (after, after > 0 && after < events::forgotten(store).await?),
             None => (store.revision().await?, false),
         };
         let following = Following { jobs: Arc::clone(jobs.0), filter, after, gap, news };
-        let events = stream::unfold(following, async |mut following| match following.next().await {
-            Ok(events) => Some((events, following)),
-            Err(error) => {
-                // The client comes back by itself, with the id of the last event it has.
-                tracing::warn!(error = crate::error::chain(&error), "events cannot be followed");
-                None
-            }
-        });
+        let events =
+            stream::unfold(following, async |mut following| match following.next().await {
+                Ok(events) => Some((events, following)),
+                Err(error) => {
+                    // The client comes back by itself, with the id of the last event it has.
+                    tracing::warn!(
+                        error = crate::error::chain(&error),
+                        "events cannot be followed"
+                    );
+                    None
+                }
+            });
         Ok(live::Events(live.events(follower, Box::pin(events))))
     }
 }

@@ -128,10 +128,7 @@ pub(super) fn last_event_id(request: &Request) -> Option<&str> {
 }
 
 /// Waits for whichever comes first; `false`: neither did for a while.
-pub(super) async fn either(
-    one: impl Future<Output = ()>,
-    other: impl Future<Output = ()>,
-) -> bool {
+pub(super) async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) -> bool {
     let (one, other) = (std::pin::pin!(one), std::pin::pin!(other));
     let both = futures_util::future::select(one, other);
     match tokio::time::timeout(QUIET, both).await {

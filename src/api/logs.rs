@@ -97,7 +97,8 @@ fn render(part: &Part, behind: usize) -> Result<String> {
 }
 
 fn time(time: OffsetDateTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     time.format(format).or_else(|_| time.format(&Rfc3339)).unwrap_or_default()
 }
 
@@ -132,16 +133,12 @@ pub(super) async fn answer(
     if place != Place::default() && following.is_at_the_end().await? {
         return Ok(live::Answer::nothing_more());
     }
-    let events = stream::unfold(following, async |mut following| {
-        Some((following.next().await?, following))
-    });
+    let events =
+        stream::unfold(following, async |mut following| Some((following.next().await?, following)));
     Ok(live.events(follower, Box::pin(events)))
 }
 
-async fn find(
-    jobs: &Jobs,
-    resource: &Resource,
-) -> Result<Record<serde_json::Value>> {
+async fn find(jobs: &Jobs, resource: &Resource) -> Result<Record<serde_json::Value>> {
     let stored = jobs.parts.store.read(&resource.key()).await?;
     stored.map(|stored| stored.value).ok_or_else(|| resource.not_found())
 }

@@ -69,7 +69,10 @@ fn operations() -> OpenApiService<impl OpenApi + 'static, ()> {
 /// Every route of Crane's.
 ///
 /// `closing` ends the answers that would go on for ever.
-pub fn app(crane: &Crane, closing: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
+pub fn app(
+    crane: &Crane,
+    closing: CancellationToken,
+) -> impl Endpoint<Output = Response> + 'static {
     let document = document();
     let methods = Arc::new(methods::Methods::of(&document));
     let pages = ui::routes()

@@ -44,12 +44,23 @@ impl State {
 
 /// The status of a record in an event.
 pub(super) fn status(status: Status) -> String {
-    serde_json::to_value(status).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+    serde_json::to_value(status)
+        .ok()
+        .and_then(|value| Some(value.as_str()?.to_owned()))
+        .unwrap_or_default()
 }
 
 /// What events tell of resources.
 pub(super) const STATUSES: [&str; 9] = [
-    "building", "joining", "providing", "finished", "ready", "error", "cancelled", "removing", "deleted",
+    "building",
+    "joining",
+    "providing",
+    "finished",
+    "ready",
+    "error",
+    "cancelled",
+    "removing",
+    "deleted",
 ];
 
 pub(super) fn is_status(text: &str) -> bool {

@@ -144,10 +144,6 @@ impl Board {
         self.by_resource.contains_key(resource)
     }
 
-    pub(super) fn get(&self, id: Id) -> Option<&Versioned> {
-        Some(&self.jobs.get(&id)?.current)
-    }
-
     /// How many jobs are not finished.
     pub(super) fn len(&self) -> usize {
         self.jobs.len()

@@ -9,8 +9,7 @@ use tracing::{error, info, warn};
 use super::{
     Jobs,
     board::{self, Board, Class},
-    events,
-    lock,
+    events, lock,
     queue::{self, CANCELS, Ending, Id, Versioned},
     records::{Kind, Outcome},
 };

@@ -7,8 +7,7 @@ use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use super::{
-    Jobs, contexts,
-    log,
+    Jobs, contexts, log,
     records::{Context, Kind, Record, Resource},
 };
 use crate::{

@@ -254,12 +254,7 @@ pub(super) fn done(built: Built) -> Done {
     Done { description, detail: Some(json!({ "pushed": pushed })) }
 }
 
-pub(super) async fn build(
-    jobs: &Jobs,
-    lease: &Lease,
-    token: &str,
-    log: &Log,
-) -> Result<Done> {
+pub(super) async fn build(jobs: &Jobs, lease: &Lease, token: &str, log: &Log) -> Result<Done> {
     let parts = &jobs.parts;
     let store = &*parts.store;
     let resource = resource(token);

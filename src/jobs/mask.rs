@@ -149,7 +149,8 @@ mod tests {
     fn private_keys_are_covered_over_all_their_lines() {
         let mask = Mask::default();
         let mut masking = mask.begin();
-        let lines = ["a", "-----BEGIN RSA PRIVATE KEY-----", "MIIB", "-----END RSA PRIVATE KEY-----", "b"];
+        let lines =
+            ["a", "-----BEGIN RSA PRIVATE KEY-----", "MIIB", "-----END RSA PRIVATE KEY-----", "b"];
         assert_eq!(lines.map(|line| masking.line(line)), ["a", COVER, COVER, COVER, "b"]);
     }
 

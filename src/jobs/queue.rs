@@ -42,7 +42,7 @@ pub enum Task {
 /// Where an unfinished job stands; how jobs end is [`Outcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub(super) enum State {
     Queued,
     /// Somebody has it and has not begun yet.
     Leased,
@@ -262,9 +262,8 @@ pub(super) fn requeue(batch: Batch, current: &Versioned, mut job: Job) -> Result
     job.state = State::Queued;
     job.step = None;
     let id = current.id;
-    let batch = batch
-        .check(id.key(), Expected::Revision(current.revision))
-        .put_record(id.key(), &job)?;
+    let batch =
+        batch.check(id.key(), Expected::Revision(current.revision)).put_record(id.key(), &job)?;
     let batch = events::append_job(batch, &job.resource, job.news(id))?;
     Ok(let_go(batch, id, &current.job))
 }
@@ -285,10 +284,8 @@ pub(super) async fn take_over(
 /// Takes a job out of the store, whether it is leased or not.
 pub(super) fn dequeue(batch: Batch, current: &Versioned) -> Batch {
     let Versioned { id, revision, job } = current;
-    let batch = batch
-        .check(id.key(), Expected::Revision(*revision))
-        .delete(id.key())
-        .delete(id.cancel());
+    let batch =
+        batch.check(id.key(), Expected::Revision(*revision)).delete(id.key()).delete(id.cancel());
     match job.state {
         State::Queued => batch,
         State::Leased | State::Running => let_go(batch, *id, job),

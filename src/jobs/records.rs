@@ -154,7 +154,11 @@ pub struct Record<T> {
     #[serde(with = "time::serde::rfc3339")]
     pub created: OffsetDateTime,
     /// When its last job ended.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ended: Option<OffsetDateTime>,
     /// How its last job ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,7 +195,11 @@ pub struct Context {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
     /// When an image was last built from it.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub used: Option<OffsetDateTime>,
 }
 

@@ -45,8 +45,7 @@ impl Jobs {
         loop {
             self.catch_up().await?;
             let ordered = self.board().of(resource).any(|job| job.job.task == Task::Remove);
-            let Some(mut stored) =
-                store.read::<Record<serde_json::Value>>(&resource.key()).await?
+            let Some(mut stored) = store.read::<Record<serde_json::Value>>(&resource.key()).await?
             else {
                 return Err(resource.not_found());
             };

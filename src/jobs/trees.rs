@@ -112,11 +112,8 @@ pub(super) async fn complete(parts: &Parts, token: &str, log: &Log) -> Result<Tr
             return Ok(Tree { digest, artifact: None });
         }
     };
-    let layer = Layer {
-        path: scratch.path().join("blob"),
-        digest: packed.blob_digest,
-        size: packed.size,
-    };
+    let layer =
+        Layer { path: scratch.path().join("blob"), digest: packed.blob_digest, size: packed.size };
     // The token makes the manifest this context's own, to be removed with it.
     let annotations = BTreeMap::from([
         (format!("{}resource", crate::model::LABEL_PREFIX), token.to_owned()),
@@ -124,9 +121,8 @@ pub(super) async fn complete(parts: &Parts, token: &str, log: &Log) -> Result<Tr
     ]);
     let line = format!("Storing the modules in {} as {}", registry.host(), packed.digest);
     log.at("store").write(Channel::Log, line).await;
-    let artifact = registry
-        .push_artifact(REPOSITORY, token, ARTIFACT_TYPE, &layer, &annotations)
-        .await?;
+    let artifact =
+        registry.push_artifact(REPOSITORY, token, ARTIFACT_TYPE, &layer, &annotations).await?;
     let digest = packed.digest.clone();
     blocking(move || place.mark(&digest).map_err(Error::internal)).await?;
     Ok(Tree { digest: packed.digest, artifact: Some(artifact) })
@@ -162,8 +158,7 @@ async fn fetch(
     directory: &Path,
 ) -> Result<()> {
     let work = parts.puppet.work.clone();
-    let scratch =
-        blocking(move || Scratch::make(&work, "fetch-").map_err(Error::internal)).await?;
+    let scratch = blocking(move || Scratch::make(&work, "fetch-").map_err(Error::internal)).await?;
     let blob = scratch.path().join("blob");
     registry.pull_artifact(REPOSITORY, artifact, ARTIFACT_TYPE, &blob).await?;
     let (digest, directory) = (digest.to_owned(), directory.to_owned());
@@ -184,8 +179,7 @@ async fn install_again(
     let puppetfile = contexts::puppetfile(&*parts.store, token).await?;
     puppet::install(&parts.puppet, &puppetfile, directory, log).await?;
     let directory = directory.to_owned();
-    let found =
-        blocking(move || puppet::digest(&directory).map_err(Error::internal)).await?;
+    let found = blocking(move || puppet::digest(&directory).map_err(Error::internal)).await?;
     if found == digest {
         return Ok(());
     }
@@ -211,8 +205,7 @@ pub(super) async fn forget(parts: &Parts, token: &str) -> Result<()> {
 /// Removes what the registry has of a context. Gives what stays, in a sentence.
 pub(super) async fn remove_artifact(parts: &Parts, token: &str) -> Result<Option<String>> {
     let Some(registry) = &parts.registry else { return Ok(None) };
-    let context: Record<Context> =
-        records::find(&*parts.store, &contexts::resource(token)).await?;
+    let context: Record<Context> = records::find(&*parts.store, &contexts::resource(token)).await?;
     let Some(artifact) = context.detail.tree.and_then(|tree| tree.artifact) else {
         return Ok(None);
     };

@@ -22,11 +22,11 @@ use std::{
 };
 
 pub use self::archive::{Packed, digest, pack, unpack};
-pub use self::scratch::Scratch;
 pub use self::puppetfile::{
     Directory, Forge, Git, Located, Module, Position, Puppetfile, Reference, ReferenceKind,
     ReferenceName, Source, Tarball, Url, Version,
 };
+pub use self::scratch::Scratch;
 use crate::{
     error::{Error, Result},
     model::Log,

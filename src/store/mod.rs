@@ -6,10 +6,10 @@
 
 mod batch;
 mod feed;
-//mod filesystem;
+mod filesystem;
 mod memory;
 mod records;
-//mod redis;
+mod redis;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -86,9 +86,9 @@ pub trait Store: Send + Sync {
 pub async fn open(url: &str, data_dir: &Path) -> Result<Arc<dyn Store>> {
     Ok(match url.split_once(':') {
         Some(("memory", "")) => Arc::new(memory::Memory::default()),
-
-
-
+        Some(("filesystem", "")) => Arc::new(filesystem::open(&data_dir.join("store")).await?),
+        Some(("filesystem", path)) => Arc::new(filesystem::open(Path::new(path)).await?),
+        Some(("redis" | "rediss", _)) => Arc::new(redis::open(url).await?),
         _ => {
             return Err(Error::invalid(
                 "the store is none of 'memory:', 'filesystem:', 'filesystem:/path', \

@@ -188,7 +188,7 @@ impl Link {
 const NO_ANSWER: &str = "no answer";
 
 fn failure(address: &str, words: &str) -> Error {
-    Error::unavailable("store", format!("Redis at {address}: {words}"))
+    Error::passing("store", format!("Redis at {address}: {words}"), None)
 }
 
 /// What a blocking command came to.
