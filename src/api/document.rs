@@ -39,6 +39,36 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("name", "The name of the base, as it was posted."),
 ];
 
+/// What answers that are no JSON look like: operation, content type, example.
+const TEXT_EXAMPLES: &[(&str, &str, &str)] = &[
+    // The end of `getContextLog` and its like.
+    ("Log", "text/plain", LOG_EXAMPLE),
+    ("Log", "text/event-stream", LOG_EVENTS_EXAMPLE),
+    ("followEvents", "text/event-stream", EVENTS_EXAMPLE),
+    ("livez", "text/plain", "alive\n"),
+    ("readyz", "text/plain", READY_EXAMPLE),
+];
+
+const LOG_EXAMPLE: &str = "2026-11-20T20:07:43.123Z [install] INFO -> Updating module stdlib\n";
+
+const LOG_EVENTS_EXAMPLE: &str = r#"id: 4711-1
+event: line
+data: {"time":"2026-11-20T20:07:43.123Z","step":"install","channel":"log","text":"INFO -> Updating module stdlib"}
+
+event: end
+data: {"status":"finished","description":"1 module is installed"}
+
+"#;
+
+const EVENTS_EXAMPLE: &str = r#"id: 4712
+event: state
+data: {"time":"2026-11-20T20:07:45.5Z","kind":"context","token":"CT2Q6aB0r9xK3mT7vWqLzE","status":"finished","description":"1 module is installed","job":{"number":4700,"task":"make","state":"succeeded","step":"install","attempt":1}}
+
+"#;
+
+const READY_EXAMPLE: &str = "store: correct\nqueue: correct, 0 unfinished jobs\ndocker: correct\n\
+    registry: correct\npuppet: correct\nready: yes\n";
+
 /// The document as it is served, and committed as `openapi/crane.json`.
 pub fn document() -> Value {
     let spec = super::operations()
@@ -77,6 +107,18 @@ fn complete(operation: &mut Value) {
             && schema.contains_key("properties")
         {
             schema.insert("required".into(), json!(fields));
+        }
+    }
+    let of = |name: &str| id == name || (id.starts_with("get") && id.ends_with(name));
+    for (_, kind, example) in TEXT_EXAMPLES.iter().filter(|(name, ..)| of(name)) {
+        let responses = operation["responses"].as_object_mut();
+        for response in responses.into_iter().flat_map(|responses| responses.values_mut()) {
+            let content = response.pointer_mut("/content").and_then(Value::as_object_mut);
+            for (found, media) in content.into_iter().flatten() {
+                if found.starts_with(kind) {
+                    media["example"] = (*example).into();
+                }
+            }
         }
     }
     if let Some(success) = operation.pointer_mut("/responses/200") {
