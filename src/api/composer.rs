@@ -218,7 +218,12 @@ impl ComposerApi {
     /// ```sh
     /// curl -N 'http://127.0.0.1:8888/composer/CP2Q6aB0r9xK3mT7vWqLzE/log?follow=true'
     /// ```
-    #[oai(path = "/:token/log", method = "get", operation_id = "getCompositionLog")]
+    #[oai(
+        path = "/:token/log",
+        method = "get",
+        operation_id = "getCompositionLog",
+        tag = "Tags::Composer"
+    )]
     async fn log(
         &self,
         request: &Request,
@@ -241,7 +246,12 @@ impl ComposerApi {
     /// ```sh
     /// curl -X POST http://127.0.0.1:8888/composer/CP2Q6aB0r9xK3mT7vWqLzE/cancel
     /// ```
-    #[oai(path = "/:token/cancel", method = "post", operation_id = "cancelComposition")]
+    #[oai(
+        path = "/:token/cancel",
+        method = "post",
+        operation_id = "cancelComposition",
+        tag = "Tags::Composer"
+    )]
     async fn cancel(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<View> {
         jobs.0.cancel(&compositions::resource(&token)).await?;
         self.get(jobs, token).await
