@@ -146,9 +146,7 @@ impl ComposerApi {
     /// ```
     #[oai(path = "/", method = "get", operation_id = "listCompositions", tag = "Tags::Composer")]
     async fn list(&self, jobs: Data<&Arc<Jobs>>) -> Answer<Compositions> {
-        let records = compositions::list(&jobs.0.parts).await?;
-        let compositions = records.into_iter().map(|record| record.detail.token).collect();
-        Ok(Json(Compositions { compositions }))
+        Ok(Json(Compositions { compositions: compositions::tokens(&jobs.0.parts).await? }))
     }
 
     /// Bring up a compose file
