@@ -8,6 +8,7 @@
 //! half-made directories are removed. What a Crane that was killed left behind is removed by the
 //! next run in the same directory.
 
+mod archive;
 mod command;
 mod lines;
 mod puppetfile;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::archive::{Packed, digest, pack, unpack};
 pub use self::puppetfile::{
     Directory, Forge, Git, Located, Module, Position, Puppetfile, Reference, ReferenceKind,
     ReferenceName, Source, Tarball, Url, Version,

@@ -97,7 +97,7 @@ pub(super) fn swap(
     }
 }
 
-fn replace(new: &Path, place: &Path, old: &Path) -> io::Result<()> {
+pub(super) fn replace(new: &Path, place: &Path, old: &Path) -> io::Result<()> {
     match fs::symlink_metadata(place) {
         Ok(there) if there.is_dir() => fs::rename(place, old)?,
         Ok(_) => return Err(not_a_directory(place)),
@@ -128,7 +128,7 @@ fn make_parents(context: &Path, path: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn not_a_directory(path: &Path) -> io::Error {
+pub(super) fn not_a_directory(path: &Path) -> io::Error {
     io::Error::new(ErrorKind::NotADirectory, format!("{} is no directory", path.display()))
 }
 
