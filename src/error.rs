@@ -1,6 +1,6 @@
 //! The one domain error. It knows no HTTP status: `api` translates it, in one place.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,13 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What went wrong may pass by itself, so that trying again is worth it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retry {
+    /// The other side asked not to be tried again before.
+    pub after: Option<Duration>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What the caller named does not exist, or no longer does.
@@ -64,10 +71,10 @@ pub enum Error {
     TooLarge(String),
     /// A part that Crane needs (engine, registry, store, ...) does not answer as it should.
     #[error("{what}: {reason}")]
-    Unavailable { what: &'static str, reason: String },
+    Unavailable { what: &'static str, reason: String, retry: Option<Retry> },
     /// The work itself was done and failed: a build step, a container that does not start.
     #[error("{description}")]
-    Failed { description: String, problems: Vec<Problem> },
+    Failed { description: String, problems: Vec<Problem>, retry: Option<Retry> },
     /// A fault of Crane's own. The chain goes to the log, never to the caller.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -84,11 +91,38 @@ impl Error {
     }
 
     pub fn failed(description: impl Into<String>) -> Self {
-        Self::Failed { description: description.into(), problems: Vec::new() }
+        Self::failed_with(description, Vec::new())
     }
 
+    pub fn failed_with(description: impl Into<String>, problems: Vec<Problem>) -> Self {
+        Self::Failed { description: description.into(), problems, retry: None }
+    }
+
+    /// Somebody has to do something about it before it makes sense to try again.
     pub fn unavailable(what: &'static str, reason: impl fmt::Display) -> Self {
-        Self::Unavailable { what, reason: reason.to_string() }
+        Self::Unavailable { what, reason: reason.to_string(), retry: None }
+    }
+
+    /// It may pass by itself: try again, though not before `after`.
+    pub fn passing(what: &'static str, reason: impl fmt::Display, after: Option<Duration>) -> Self {
+        Self::unavailable(what, reason).may_pass(after)
+    }
+
+    /// The same error, known to be one that may pass. Only what is unavailable or failed can.
+    #[must_use]
+    pub fn may_pass(mut self, after: Option<Duration>) -> Self {
+        if let Self::Unavailable { retry, .. } | Self::Failed { retry, .. } = &mut self {
+            *retry = Some(Retry { after });
+        }
+        self
+    }
+
+    /// Whether this may pass by itself, and when to try again at the earliest.
+    pub fn retry(&self) -> Option<&Retry> {
+        match self {
+            Self::Unavailable { retry, .. } | Self::Failed { retry, .. } => retry.as_ref(),
+            _ => None,
+        }
     }
 
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

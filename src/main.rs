@@ -186,7 +186,7 @@ async fn check(sources: Sources, config: Config) -> Outcome {
     // A Crane that serves holds its store; the other parts can be tried all the same.
     let (crane, store) = match Crane::open(&config).await {
         Ok(crane) => (crane, None),
-        Err(Error::Unavailable { what: "store", reason }) => {
+        Err(Error::Unavailable { what: "store", reason, .. }) => {
             let elsewhere = Config { store: "memory:".into(), ..config };
             (Crane::open(&elsewhere).await?, Some(reason))
         }

@@ -42,7 +42,7 @@ fn endpoint(url: impl Into<String>) -> Endpoint {
 
 fn reason(error: &Error) -> &str {
     match error {
-        Error::Unavailable { what: "engine", reason } => reason,
+        Error::Unavailable { what: "engine", reason, .. } => reason,
         other => panic!("not the engine's unavailability: {other:?}"),
     }
 }

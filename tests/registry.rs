@@ -50,7 +50,7 @@ fn push(registry: &Registry, repository: &str, content: &str) -> String {
 /// The reason why the registry cannot be used.
 async fn reason(registry: &Registry) -> String {
     match registry.ping().await {
-        Err(Error::Unavailable { what: "registry", reason }) => {
+        Err(Error::Unavailable { what: "registry", reason, .. }) => {
             assert!(reason.starts_with(registry.host()), "{reason} names the host");
             assert!(!reason.contains(PASSWORD), "{reason} tells the password");
             reason

@@ -185,12 +185,13 @@ async fn hidden(problems: Vec<Problem>, log: &Log) -> Error {
         None => reported,
     };
     log.write(Channel::ErrorLog, format!("ERROR: {description}")).await;
-    Error::Failed { description, problems }
+    Error::failed_with(description, problems)
 }
 
 /// A build that failed, in a sentence: by Puppet's own words if it was Puppet.
 fn explain(failure: &Failure, mut problems: Vec<Problem>, parsed: Option<&Dockerfile>) -> Error {
     let Failure { step, message } = failure;
+    let may_pass = problems.is_empty() && failure.may_pass();
     let mut description = match (problems.first(), step) {
         (Some(first), _) => format!("Puppet reported {}: {first}", count(&problems)),
         (None, Some(step)) => format!("the step '{}' failed: {message}", step.instruction),
@@ -209,7 +210,8 @@ fn explain(failure: &Failure, mut problems: Vec<Problem>, parsed: Option<&Docker
         let line = line.or_else(|| line_in(message));
         problems.push(Problem { line, ..Problem::new("Dockerfile", message) });
     }
-    Error::Failed { description, problems }
+    let error = Error::failed_with(description, problems);
+    if may_pass { error.may_pass(None) } else { error }
 }
 
 /// `dockerfile parse error line 3: ...`

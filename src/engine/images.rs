@@ -15,7 +15,7 @@ use http_body_util::{Either, Full};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Engine, api, failure,
+    Engine, api, failure, passing,
     stream::{Layers, Message, Messages},
 };
 use crate::{
@@ -218,7 +218,7 @@ impl Engine {
         let mut layers = Layers::default();
         while let Some(message) = messages.next().await? {
             if let Some(error) = message.error() {
-                return Err(Error::failed(super::build::clean(error)));
+                return Err(passing::failed(super::build::clean(error)));
             }
             each(&message);
             layers.write(&message, channel, log).await;

@@ -7,6 +7,7 @@ mod build;
 mod containers;
 mod images;
 mod networks;
+mod passing;
 mod stream;
 mod system;
 mod tcp;
@@ -113,11 +114,14 @@ impl Engine {
 fn failure(error: &bollard::errors::Error) -> Error {
     use bollard::errors::Error as Cause;
     match error {
-        Cause::DockerResponseServerError { message, .. } => Error::failed(message),
-        Cause::DockerStreamError { error } => Error::failed(error),
+        Cause::DockerResponseServerError { message, .. } => passing::failed(message),
+        Cause::DockerStreamError { error } => passing::failed(error),
         Cause::RequestTimeoutError => {
-            Error::unavailable("engine", "no answer in time; look into its log")
+            Error::passing("engine", "no answer in time; look into its log", None)
         }
+        // Both are transparent: as causes of the error they would not be found.
+        Cause::IOError { err } => passing::unreachable(err),
+        Cause::HyperResponseError { err } => Error::passing("engine", chain(err), None),
         error => Error::unavailable("engine", chain(error)),
     }
 }

@@ -82,7 +82,10 @@ impl<'a> Messages<'a> {
                 None if self.buffer.trim_ascii().is_empty() => return Ok(None),
                 None => {
                     self.searched = 0;
-                    return parse(&std::mem::take(&mut self.buffer)).map(Some);
+                    // So ends an answer when the engine is stopped.
+                    return parse(&std::mem::take(&mut self.buffer))
+                        .map_err(|error| error.may_pass(None))
+                        .map(Some);
                 }
                 Some(Err(error)) => return Err(self.transport.lost(&error)),
                 Some(Ok(frame)) => {

@@ -3,7 +3,7 @@
 //! Every request has a connection of its own. So a request that is dropped closes its connection,
 //! which is how the engine learns that a build or a pull is not wanted any more.
 
-use std::{error::Error as StdError, io, pin::Pin, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use bollard::{ClientVersion, Docker};
 use futures_util::Stream;
@@ -17,7 +17,7 @@ use hyper_util::{
 };
 use serde::Deserialize;
 
-use super::{ClientCertificate, failure, tcp, unix::UnixConnector};
+use super::{ClientCertificate, failure, passing, tcp, unix::UnixConnector};
 use crate::error::{Error, Result, chain};
 
 /// A call that transfers no image and waits for no container is answered within this time, or the
@@ -87,9 +87,10 @@ impl Transport {
         };
         tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
             let seconds = TIMEOUT.as_secs();
-            Err(Error::unavailable(
+            Err(Error::passing(
                 "engine",
                 format!("{} has not answered within {seconds} s; look into its log", self.endpoint),
+                None,
             ))
         })
     }
@@ -110,10 +111,7 @@ impl Transport {
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.base).parse().map_err(Error::internal)?;
         *request.headers_mut() = headers;
-        let answer = self
-            .send(request)
-            .await
-            .map_err(|error| Error::unavailable("engine", chain(&error)))?;
+        let answer = self.send(request).await.map_err(|error| passing::unreachable(&error))?;
         if answer.status().is_success() || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer);
         }
@@ -123,19 +121,20 @@ impl Transport {
         Err(match status {
             StatusCode::NOT_FOUND => Error::NotFound(message),
             StatusCode::CONFLICT => Error::Conflict(message),
-            _ => Error::failed(message),
+            _ => passing::failed(message),
         })
     }
 
     /// What a connection that broke in the middle of an answer means.
     pub(super) fn lost(&self, error: &hyper::Error) -> Error {
-        Error::unavailable(
+        Error::passing(
             "engine",
             format!(
                 "the connection to {} was lost ({}); is it still running?",
                 self.endpoint,
                 chain(error)
             ),
+            None,
         )
     }
 
@@ -145,7 +144,7 @@ impl Transport {
             Pool::Tcp(client) => client.request(request).await,
         };
         answer.map_err(|error| {
-            let kind = kind(&error);
+            let kind = passing::kind(&error).unwrap_or(io::ErrorKind::Other);
             io::Error::new(
                 kind,
                 format!("{} does not answer ({}); {}", self.endpoint, chain(&error), remedy(kind)),
@@ -158,18 +157,6 @@ fn builder() -> hyper_util::client::legacy::Builder {
     let mut builder = Client::builder(TokioExecutor::new());
     builder.pool_max_idle_per_host(0);
     builder
-}
-
-/// The kind of the first I/O error among the causes.
-fn kind(error: &(dyn StdError + 'static)) -> io::ErrorKind {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return error.kind();
-        }
-        cause = error.source();
-    }
-    io::ErrorKind::Other
 }
 
 fn remedy(kind: io::ErrorKind) -> &'static str {

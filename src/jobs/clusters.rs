@@ -130,7 +130,7 @@ async fn ask(parts: &Parts, cluster: &Cluster) -> Result<String> {
 pub(super) async fn within_limit<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(CHECK_LIMIT, call).await.unwrap_or_else(|_| {
         let seconds = CHECK_LIMIT.as_secs();
-        Err(Error::unavailable("engine", format!("no answer within {seconds} s")))
+        Err(Error::passing("engine", format!("no answer within {seconds} s"), None))
     })
 }
 

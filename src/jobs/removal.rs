@@ -36,10 +36,7 @@ impl Jobs {
                 Some(left) if left.value.status == Status::Removing => {
                     Err(Error::Busy("Crane is being stopped; the removal goes on after".into()))
                 }
-                Some(left) => Err(Error::Failed {
-                    description: left.value.description,
-                    problems: left.value.problems,
-                }),
+                Some(left) => Err(Error::failed_with(left.value.description, left.value.problems)),
             }
         });
         removal.await.map_err(Error::internal)?

@@ -8,7 +8,7 @@ use http::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Credentials, client::Client, reason_in, unavailable};
+use super::{Credentials, client::Client, passing, reason_in, unavailable};
 use crate::error::{Error, Result};
 
 /// One challenge of a `WWW-Authenticate` header (RFC 9110, section 11.6.1).
@@ -143,7 +143,8 @@ async fn token(
             return Err(refused(&name, credentials));
         }
         status => {
-            return Err(unavailable(&name, format!("answers {status}{}", reason_in(&answer))));
+            let error = unavailable(&name, format!("answers {status}{}", reason_in(&answer)));
+            return Err(passing::mark(error, passing::retry(status, &answer.headers)));
         }
     }
     let token = serde_json::from_slice::<Token>(&answer.body)

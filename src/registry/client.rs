@@ -110,7 +110,7 @@ impl Client {
                 if error.is::<LengthLimitError>() {
                     return Failure::TooLong;
                 }
-                Failure::NoAnswer(chain(&*error))
+                Failure::Cut(chain(&*error))
             })?;
             Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
         };
@@ -145,6 +145,9 @@ impl Client {
             Failure::NoAnswer(why) => {
                 format!("does not answer as an HTTP server ({why}): correct CRANE_REGISTRY")
             }
+            Failure::Cut(why) => {
+                format!("hung up in the middle of an exchange ({why}): look into its log")
+            }
             Failure::TimedOut => format!(
                 "has not answered within {} seconds: look into its log",
                 EXCHANGE_LIMIT.as_secs()
@@ -153,7 +156,11 @@ impl Client {
                 format!("sends more than {BODY_LIMIT} bytes where a short answer belongs")
             }
         };
-        super::unavailable(host, reason)
+        let error = super::unavailable(host, reason);
+        match failure {
+            Failure::NoConnection(_) | Failure::Cut(_) | Failure::TimedOut => error.may_pass(None),
+            _ => error,
+        }
     }
 }
 
@@ -187,8 +194,10 @@ pub(super) enum Failure {
     },
     /// Somebody listens, and does not speak TLS.
     Tls(String),
-    /// Somebody listens, and does not speak HTTP, or hangs up in the middle.
+    /// Somebody listens, and does not speak HTTP.
     NoAnswer(String),
+    /// The connection was lost in the middle of a request or an answer.
+    Cut(String),
     TimedOut,
     TooLong,
 }
@@ -206,9 +215,22 @@ impl Failure {
             },
             Some(reason) => Self::Tls(reason.to_string()),
             None if error.is_connect() => Self::NoConnection(chain(error)),
-            None => Self::NoAnswer(chain(error)),
+            None if is_nonsense(error) => Self::NoAnswer(chain(error)),
+            None => Self::Cut(chain(error)),
         }
     }
+}
+
+/// Whether what was answered is no HTTP.
+fn is_nonsense(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// What rustls said, which `tokio-rustls` hands on inside an [`io::Error`].

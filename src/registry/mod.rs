@@ -8,6 +8,7 @@ mod auth;
 mod client;
 mod location;
 mod manifests;
+mod passing;
 
 use std::{path::Path, sync::Arc};
 
@@ -128,10 +129,11 @@ impl Registry {
 
     /// The error for an answer that a registry in order does not give.
     fn unexpected(&self, path: &str, answer: &Answer) -> Error {
-        unavailable(
+        let error = unavailable(
             self.host(),
             format!("answers {} for {path}{}: look into its log", answer.status, reason_in(answer)),
-        )
+        );
+        passing::mark(error, passing::retry(answer.status, &answer.headers))
     }
 
     /// Sends a request for a path below `/v2/`, with the authorization that the registry asks for.

@@ -207,7 +207,9 @@ async fn a_registry_that_is_down_stops_it_before_the_build() {
     let mut yard = Yard::new("down");
     yard.registry = Some(Registry::open("127.0.0.1:1", None, None).unwrap());
     let (built, log) = yard.build(&yard.request("web", only("FROM scratch\n"))).await;
-    let Err(Error::Unavailable { what: "registry", reason }) = built else { panic!("{built:?}") };
+    let Err(Error::Unavailable { what: "registry", reason, .. }) = built else {
+        panic!("{built:?}")
+    };
     assert!(reason.contains("127.0.0.1:1"), "{reason}");
     assert_eq!(log, "");
 }

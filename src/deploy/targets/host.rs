@@ -83,14 +83,14 @@ async fn in_parallel<F: Future>(requests: impl Iterator<Item = F>) -> Vec<F::Out
 /// The same error, said about a service, network or volume.
 fn about(what: &str, error: Error) -> Error {
     match error {
-        Error::Failed { description, problems } => {
-            Error::Failed { description: format!("{what}: {description}"), problems }
+        Error::Failed { description, problems, retry } => {
+            Error::Failed { description: format!("{what}: {description}"), problems, retry }
         }
         Error::NotFound(reason) | Error::Conflict(reason) => {
             Error::failed(format!("{what}: {reason}"))
         }
-        Error::Unavailable { what: part, reason } => {
-            Error::Unavailable { what: part, reason: format!("{reason} ({what})") }
+        Error::Unavailable { what: part, reason, retry } => {
+            Error::Unavailable { what: part, reason: format!("{reason} ({what})"), retry }
         }
         error => error,
     }

@@ -100,7 +100,8 @@ async fn follow(
     progress.finish(console).await;
     match progress.image {
         Some(image) => Ok(Outcome::Built(Built { image, began: progress.began })),
-        None => Err(Error::unavailable("engine", "it stopped building without saying why")),
+        // So ends an answer when the engine is stopped.
+        None => Err(Error::passing("engine", "it stopped building without saying why", None)),
     }
 }
 

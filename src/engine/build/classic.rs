@@ -80,7 +80,8 @@ async fn follow(
     progress.finish(console).await;
     match image {
         Some(image) => Ok(Outcome::Built(Built { image, began: None })),
-        None => Err(Error::unavailable("engine", "it stopped building without saying why")),
+        // So ends an answer when the engine is stopped.
+        None => Err(Error::passing("engine", "it stopped building without saying why", None)),
     }
 }
 

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use time::OffsetDateTime;
 
-use super::{Engine, Login};
+use super::{Engine, Login, passing};
 use crate::{
     error::{Error, Result},
     model::{Channel, Log},
@@ -91,6 +91,16 @@ pub struct Failure {
     pub step: Option<Step>,
     /// In the engine's words.
     pub message: String,
+}
+
+impl Failure {
+    /// Whether a registry or a network failed the builder for now, and no step of the build did.
+    pub fn may_pass(&self) -> bool {
+        // What either builder says of a command of the user's, with the command in it.
+        let by_command = ["did not complete successfully", "returned a non-zero code"];
+        !by_command.iter().any(|words| self.message.contains(words))
+            && passing::says_passing(&self.message)
+    }
 }
 
 impl Engine {

@@ -72,7 +72,7 @@ impl Session {
         let answer = engine.transport.request(Method::POST, &path, headers, none).await?;
         let connection = hyper::upgrade::on(answer)
             .await
-            .map_err(|error| Error::unavailable("engine", chain(&error)))?;
+            .map_err(|error| Error::passing("engine", chain(&error), None))?;
         Ok(Self {
             id,
             connection,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     super::puppetfile::{PATH, Position, Puppetfile, Source, Version, without_credentials},
+    passing,
     rendered::Rendered,
 };
 use crate::error::Problem;
@@ -21,6 +22,31 @@ pub(super) fn problems(
     puppetfile: &Puppetfile,
     rendered: &Rendered,
 ) -> Vec<Problem> {
+    let places = places(puppetfile);
+    let mut problems: Vec<Problem> = Vec::new();
+    for error in errors(lines) {
+        let message = message(&error);
+        let problem = match place(&error, &places, rendered) {
+            Some(place) => place.problem(message),
+            None => Problem::new(PATH, message),
+        };
+        // r10k repeats the first error when it gives up.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+/// Whether it is worth trying again: nothing but networks and servers failed that may be well the
+/// next time.
+pub(super) fn may_pass(lines: &[String]) -> bool {
+    let errors = errors(lines);
+    !errors.is_empty() && errors.iter().all(|error| passing::says_passing(error))
+}
+
+/// The lines of each error that r10k reports.
+fn errors(lines: &[String]) -> Vec<Vec<&str>> {
     let mut error: Vec<&str> = Vec::new();
     let mut errors = Vec::new();
     for line in lines {
@@ -34,20 +60,8 @@ pub(super) fn problems(
         }
     }
     errors.push(error);
-    let places = places(puppetfile);
-    let mut problems: Vec<Problem> = Vec::new();
-    for error in errors.iter().filter(|error| error.iter().any(|line| !line.is_empty())) {
-        let message = message(error);
-        let problem = match place(error, &places, rendered) {
-            Some(place) => place.problem(message),
-            None => Problem::new(PATH, message),
-        };
-        // r10k repeats the first error when it gives up.
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
-    problems
+    errors.retain(|error| error.iter().any(|line| !line.is_empty()));
+    errors
 }
 
 fn level(line: &str) -> Option<(&str, &str)> {

@@ -115,8 +115,5 @@ async fn report(kind: &str, name: &str, outcome: Result<()>, log: &Log) -> Optio
 
 pub(super) fn left_behind(left: &[Problem]) -> Error {
     let names: Vec<_> = left.iter().map(|problem| problem.path.as_str()).collect();
-    Error::Failed {
-        description: format!("not removed: {}", names.join(", ")),
-        problems: left.to_vec(),
-    }
+    Error::failed_with(format!("not removed: {}", names.join(", ")), left.to_vec())
 }

@@ -156,10 +156,10 @@ impl Watched<'_> {
         }
         let path = format!("services.{service}");
         let last = tail.last().map(|line| format!(": {line}")).unwrap_or_default();
-        Error::Failed {
-            description: format!("service '{service}' {how}{last}"),
-            problems: tail.into_iter().map(|line| Problem::new(&path, line)).collect(),
-        }
+        Error::failed_with(
+            format!("service '{service}' {how}{last}"),
+            tail.into_iter().map(|line| Problem::new(&path, line)).collect(),
+        )
     }
 }
 
