@@ -19,6 +19,7 @@ fn settings(work: &Path) -> Settings {
         work: work.join("work"),
         forge: Some(crate::support::rig("RIG_FORGE")),
         time_limit: Duration::from_secs(300),
+        engine: puppet::Engine::R10k,
     }
 }
 

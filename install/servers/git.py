@@ -1,5 +1,7 @@
 """Serves a directory of bare git repositories over HTTP, read only: git.py PORT DIRECTORY.
 
+With port 0 it takes one that is free. It says which in its first line of output.
+
 `git http-backend` does the work; this is the web server that it asks for (see git-http-backend(1)).
 Only the standard library is used, and only the loopback interface is listened on.
 """
@@ -99,7 +101,9 @@ def feed(pipe, body):
 def main():
     port, directory = sys.argv[1:]
     Handler.directory = os.path.abspath(directory)
-    ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
