@@ -1,10 +1,17 @@
 //! Puppetfiles: what is refused and how, that what is accepted means what it means to Ruby and
 //! r10k, and installations by the real r10k from real git and Forge servers.
 
+mod attacks;
 mod cancelled;
+mod differential;
+mod engine;
 mod installed;
 mod oracle;
 mod refused;
+mod repositories;
+mod scripted;
+mod trees;
+mod world;
 
 use std::{path::Path, time::Duration};
 

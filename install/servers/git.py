@@ -1,6 +1,6 @@
-"""Serves a directory of bare git repositories over HTTP, read only: git.py PORT DIRECTORY.
+"""Serves a directory of bare git repositories over HTTP, read only: git.py PORT DIRECTORY [old].
 
-With port 0 it takes one that is free. It says which in its first line of output.
+An old one speaks version 0 of the protocol only, as servers before git 2.18 do. With port 0 it takes one that is free. It says which in its first line of output.
 
 `git http-backend` does the work; this is the web server that it asks for (see git-http-backend(1)).
 Only the standard library is used, and only the loopback interface is listened on.
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     directory = ""
+    old = False
 
     def do_GET(self):
         self.answer(b"")
@@ -44,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_PROJECT_ROOT": self.directory,
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "GIT_PROTOCOL": "" if self.old else self.headers.get("Git-Protocol", ""),
             "REQUEST_METHOD": self.command,
             "PATH_INFO": unquote(url.path),
             "QUERY_STRING": url.query,
@@ -99,8 +100,9 @@ def feed(pipe, body):
 
 
 def main():
-    port, directory = sys.argv[1:]
+    port, directory, *kind = sys.argv[1:]
     Handler.directory = os.path.abspath(directory)
+    Handler.old = kind == ["old"]
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()

@@ -86,8 +86,7 @@ impl<'a> Remote<'a> {
     }
 
     async fn read_advertisement(&mut self) -> Result<()> {
-        let mut lines = self.wire.advertisement().await?;
-        let first = lines.text().await?;
+        let (first, mut lines) = self.wire.advertisement().await?;
         if first.as_deref() == Some("version 2") {
             let mut filter = false;
             while let Some(line) = lines.text().await? {

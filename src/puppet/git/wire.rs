@@ -74,10 +74,14 @@ impl<'a> Wire<'a> {
         Ok(())
     }
 
-    /// What the server says of itself: capabilities in version 2, all references before it.
-    pub(super) async fn advertisement(&mut self) -> Result<Lines<'_>> {
+    /// What the server says of itself: capabilities in version 2, all references before it. The
+    /// first line is read.
+    pub(super) async fn advertisement(&mut self) -> Result<(Option<String>, Lines<'_>)> {
         match self {
-            Self::Stream { reader, .. } => Ok(Lines::Borrowed(reader)),
+            Self::Stream { reader, .. } => {
+                let first = reader.text().await?;
+                Ok((first, Lines::Borrowed(reader)))
+            }
             Self::Http { http, base } => {
                 let url = below(base, "info/refs", Some("service=git-upload-pack"))?;
                 let version = ("git-protocol".parse().map_err(own)?, VERSION_2);
@@ -99,13 +103,13 @@ impl<'a> Wire<'a> {
                     *base = redirected;
                 }
                 let mut reader = body(answer);
-                if let Some(service) = reader.text().await?
-                    && !service.starts_with("# service=")
-                {
-                    return Err(Fault::refused("the answer is not git's protocol"));
+                // Servers of version 2 leave out the line that names the service.
+                let mut first = reader.text().await?;
+                if first.as_ref().is_some_and(|line| line.starts_with("# service=")) {
+                    reader.next().await?;
+                    first = reader.text().await?;
                 }
-                reader.next().await?;
-                Ok(Lines::Own(reader))
+                Ok((first, Lines::Own(reader)))
             }
         }
     }
