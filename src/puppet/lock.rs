@@ -233,7 +233,7 @@ fn whole(modules: &[Locked]) -> String {
 
 /// What a Puppetfile says of a module, without places and credentials: the lock holds as long as it
 /// is the same.
-fn declared(module: &Module) -> String {
+pub(super) fn declared(module: &Module) -> String {
     let source = match &module.source {
         Declared::Forge(forge) => {
             format!(

@@ -162,6 +162,32 @@ pub async fn install_with(
     }
 }
 
+/// The same, unless what is wanted stands there already, as the engine's last installation into this
+/// directory left it. [`Error::Conflict`] when somebody changed it since; [`forget`] first to write
+/// over that.
+pub async fn bring(
+    settings: &Settings,
+    puppetfile: &Puppetfile,
+    dir: &Path,
+    options: &Options,
+    log: &Log,
+) -> Result<Outcome> {
+    match &settings.engine {
+        Engine::Native(native) => {
+            native::bring(native, settings, puppetfile, dir, options, log).await
+        }
+        Engine::R10k => install_with(settings, puppetfile, dir, options, log).await,
+    }
+}
+
+/// Forgets what [`bring`] knows of a directory. Blocks.
+pub fn forget(settings: &Settings, dir: &Path) -> Result<()> {
+    match &settings.engine {
+        Engine::Native(native) => native::forget(native, dir).map_err(Error::internal),
+        Engine::R10k => Ok(()),
+    }
+}
+
 /// What every module is now, in the order of the file, without installing any.
 pub async fn resolve(
     settings: &Settings,

@@ -6,19 +6,23 @@
 
 mod failed;
 mod once;
+mod standing;
 mod unsupported;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::sync::Semaphore;
 
 use self::once::Once;
-pub(super) use self::unsupported::unsupported;
+pub(super) use self::{
+    standing::{bring, forget},
+    unsupported::unsupported,
+};
 use super::{
     Installed, Settings,
     bounds::CancelOnDrop,
@@ -78,7 +82,11 @@ pub struct NativeSettings {
 pub struct Native {
     pub(super) cache: PathBuf,
     pub(super) egress: Arc<Egress>,
-    pub(super) http: Http,
+    /// Made when it is first needed: reading the system's CAs takes longer than an installation that
+    /// has nothing to do.
+    http: OnceLock<Http>,
+    authorities: Vec<PathBuf>,
+    credentials: Vec<Credential>,
     pub(super) once: Once,
     pub(super) requests: Semaphore,
     /// Threads that write modules: more of them than processors only wait for each other.
@@ -93,17 +101,34 @@ impl std::fmt::Debug for Native {
 
 impl Native {
     pub fn open(settings: NativeSettings) -> Result<Arc<Self>> {
-        let egress = Arc::new(settings.egress);
-        let http = Http::new(&egress, &settings.authorities, settings.credentials)?;
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        Ok(Arc::new(Self {
+        let native = Self {
             cache: settings.cache,
-            egress,
-            http,
+            egress: Arc::new(settings.egress),
+            http: OnceLock::new(),
+            authorities: settings.authorities,
+            credentials: settings.credentials,
             once: Once::default(),
             requests: Semaphore::new(REQUESTS),
             writers: Arc::new(Semaphore::new(processors)),
-        }))
+        };
+        // What is configured and cannot be read is told at once.
+        if !native.authorities.is_empty() {
+            native.make_http()?;
+        }
+        Ok(Arc::new(native))
+    }
+
+    fn make_http(&self) -> Result<&Http> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let http = Http::new(&self.egress, &self.authorities, self.credentials.clone())?;
+        Ok(self.http.get_or_init(|| http))
+    }
+
+    pub(super) fn http(&self) -> Fetched<&Http> {
+        self.make_http().map_err(|error| Fault::Own(io::Error::other(error)))
     }
 
     /// Does what blocks, not more of it at once than there are processors. What was begun goes on
@@ -218,12 +243,8 @@ async fn install_now(
         Ok(())
     })
     .await?;
-    let modules = puppetfile.modules.iter().zip(&lock.modules).map(|(module, locked)| Installed {
-        name: module.full_name(),
-        path: module.path(),
-        version: locked.version.clone(),
-    });
-    Ok(Outcome { modules: modules.collect(), lock: Some(lock) })
+    let modules = standing::installed(puppetfile, &lock);
+    Ok(Outcome { modules, lock: Some(lock) })
 }
 
 /// The orders, one for each module; what the lock contradicts is a problem.

@@ -103,7 +103,7 @@ impl Drop for Part {
 }
 
 /// Writes a small file of the cache, whole or not at all. Blocks.
-pub(super) fn put(place: &Path, text: &[u8]) -> io::Result<()> {
+pub(in super::super) fn put(place: &Path, text: &[u8]) -> io::Result<()> {
     let part = Part::beside(place)?;
     fs::write(&part.0, text)?;
     fs::rename(&part.0, place)
@@ -123,7 +123,7 @@ pub(super) async fn download(
     }
     retried(async || {
         let _permit = native.requests.acquire().await.map_err(io::Error::other)?;
-        let mut body = native.http.get(url, &[], BYTES).await?.ok("archive")?.body;
+        let mut body = native.http()?.get(url, &[], BYTES).await?.ok("archive")?.body;
         let part = Part::beside(&Archive::place(native, "any"))?;
         let mut file = tokio::io::BufWriter::with_capacity(
             256 * 1024,

@@ -157,7 +157,7 @@ impl<'a> Registry<'a> {
         let native = self.order.native;
         let text = retried(async || {
             let _permit = native.requests.acquire().await.map_err(std::io::Error::other)?;
-            let answer = native.http.get(&url, &[], DOCUMENT).await?;
+            let answer = native.http()?.get(&url, &[], DOCUMENT).await?;
             if answer.status == 404 {
                 let base = without_credentials(self.base.as_str());
                 return Err(Fault::refused(format!("{what} does not exist on {base}")));

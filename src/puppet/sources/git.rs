@@ -146,7 +146,7 @@ struct Repository<'a> {
 
 impl Repository<'_> {
     async fn open(&self) -> Result<Remote<'_>> {
-        Remote::open(&self.native.http, &self.native.egress, self.url).await
+        Remote::open(self.native.http()?, &self.native.egress, self.url).await
     }
 
     /// The commit that the first of the names that exists stands for.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub(super) use self::archives::put;
+
 use super::{
     bounds::Cancelled,
     fault::{Fault, Result},
