@@ -11,6 +11,7 @@
 mod archive;
 mod bounds;
 mod command;
+mod describe;
 mod fault;
 mod git;
 mod lines;
@@ -33,6 +34,7 @@ use std::{
 
 pub use self::{
     archive::{Packed, digest, pack, unpack},
+    describe::{Dependency, Described, State, describe},
     lock::{Lock, Locked, Pin},
     native::{Compat, Native, NativeSettings, Options, Outcome, PUBLIC_FORGE},
     net::{Credential, Egress},

@@ -64,8 +64,8 @@ fn single(pattern: &[u8]) -> (One<'_>, usize) {
         [b'?', ..] => (One::Any, 1),
         [b'[', rest @ ..] => {
             // A `]` that is the first in a class belongs to it.
-            let skip = usize::from(matches!(rest.first(), Some(b'!' | b'^'))) + 1;
-            let mut end = skip;
+            let mut end = usize::from(matches!(rest.first(), Some(b'!' | b'^')));
+            end += usize::from(rest.get(end) == Some(&b']'));
             while end < rest.len() && rest[end] != b']' {
                 end += match (rest[end], rest.get(end + 1)) {
                     (b'\\', _) => 2,

@@ -164,13 +164,15 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        for _ in 0..100 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { child, url: format!("git://127.0.0.1:{port}") };
-            }
+        let server = Self { child, url: format!("git://127.0.0.1:{port}") };
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let mut tries = 100;
+        while !listens() {
+            tries -= 1;
+            assert!(tries > 0, "git daemon does not come up");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        panic!("git daemon does not come up");
+        server
     }
 }
 

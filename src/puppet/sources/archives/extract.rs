@@ -295,6 +295,8 @@ fn in_the_way(error: io::Error, place: &Path) -> Fault {
     }
 }
 
+// By value, as it is given to `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 fn damaged(error: io::Error) -> Fault {
     Fault::refused(format!("the archive cannot be unpacked: {error}"))
 }
