@@ -5,6 +5,7 @@ mod attacks;
 mod cancelled;
 mod differential;
 mod engine;
+mod generated;
 mod installed;
 mod oracle;
 mod refused;

@@ -51,12 +51,10 @@ def measure(crane, rounds, puppetfile):
                 home, where = Path(directory), Path(directory) / "work"
                 where.mkdir()
                 (where / "Puppetfile").write_text(puppetfile)
-                (where / "modules").mkdir()
                 command = commands(crane, home)[tool]
                 for what in ("cold", "warm", "none"):
                     if what == "warm":
                         shutil.rmtree(where / "modules")
-                        (where / "modules").mkdir()
                     seconds, peak = run(command, where, home)
                     times.setdefault((what, tool), []).append(seconds)
                     if tool == "crane":
@@ -72,7 +70,7 @@ def main():
     for url, delay in zip(urls, ("", " + 30 ms")):
         for count in (7, 40):
             lines = [
-                f"mod 'm{n:02}', git: '{url}/m{n:02}.git', tag: 'bench'\n" for n in range(count)
+                f"mod 'm{n:02}', :git => '{url}/m{n:02}.git', :tag => 'bench'\n" for n in range(count)
             ]
             medians, memory = measure(crane, int(rounds), "".join(lines))
             for what, bound in (("cold", COLD), ("warm", WARM), ("none", NONE)):

@@ -164,13 +164,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    # Of the standard five, connections that come at once are lost, and tried again a second later.
+    request_queue_size = 128
+
+
 def main():
     port, directory = sys.argv[1:]
     trees = sorted(file.parent for file in Path(directory).glob("*/metadata.json"))
     archives = sorted(Path(directory).glob("*.tar.gz"))
     Handler.releases = [Release.of_tree(tree) for tree in trees]
     Handler.releases += [Release.of_archive(file) for file in archives]
-    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    server = Server(("127.0.0.1", int(port)), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
 

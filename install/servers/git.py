@@ -99,11 +99,16 @@ def feed(pipe, body):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    # Of the standard five, connections that come at once are lost, and tried again a second later.
+    request_queue_size = 128
+
+
 def main():
     port, directory, *kind = sys.argv[1:]
     Handler.directory = os.path.abspath(directory)
     Handler.old = kind == ["old"]
-    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    server = Server(("127.0.0.1", int(port)), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
 

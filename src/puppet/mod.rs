@@ -119,10 +119,14 @@ fn refused(problems: Vec<Problem>) -> Option<Error> {
     Some(Error::Invalid { description, problems })
 }
 
-/// Lets r10k read the file as well. [`Error::Invalid`] with r10k's words when it refuses,
-/// [`Error::Unavailable`] when there is no r10k. A Puppetfile without modules needs none.
+/// Lets r10k read the file as well, if it is r10k that will install it. [`Error::Invalid`] with
+/// r10k's words when it refuses, [`Error::Unavailable`] when there is no r10k. A Puppetfile without
+/// modules needs none.
 pub async fn check_with_r10k(settings: &Settings, puppetfile: &Puppetfile) -> Result<()> {
-    r10k::check(settings, puppetfile).await
+    match settings.engine {
+        Engine::R10k => r10k::check(settings, puppetfile).await,
+        Engine::Native(_) => Ok(()),
+    }
 }
 
 /// Installs the modules into `<dir>/modules`, or where the file says inside of `dir`: all of them,

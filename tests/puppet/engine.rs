@@ -103,6 +103,30 @@ fn servers_of_every_kind_give_the_same() {
 }
 
 #[test]
+fn a_repository_that_has_moved_is_found_where_it_is_now() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("git");
+    repository(&directory);
+    let server = Server::start("git.py", &directory);
+    let target = server.url.clone();
+    let old = Scripted::start(move |request, _, _| {
+        let path = request.split(' ').nth(1).unwrap();
+        Reply::Redirect(format!("{target}{path}"))
+    });
+    let first = git(&directory.join("x.git"), &["rev-parse", "main~7"]);
+    for (number, options) in
+        ["branch: 'main'", &format!("commit: '{first}'"), "ref: 'main~2'"].into_iter().enumerate()
+    {
+        let bench = Bench::new(&home.path().join(number.to_string()), "http://127.0.0.1:1");
+        let root = home.path().join(format!("root{number}"));
+        fs::create_dir(&root).unwrap();
+        let text = format!("mod 'x', git: '{}/x.git', {options}", old.url);
+        bench.install(&root, &text, Compat::R10k3).unwrap();
+        assert!(root.join("modules/x/manifests/init.pp").is_file(), "{options}");
+    }
+}
+
+#[test]
 fn references_that_move_are_followed_and_those_that_go_leave_the_old_tree() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("git");
@@ -186,6 +210,44 @@ fn a_lock_holds_also_without_a_server_and_is_the_same_everywhere() {
     let error = Lock::parse(&changed).unwrap_err();
     let expected = ["lock: its digest is not that of its modules: it was changed"];
     assert_eq!(super::problems(&error), expected);
+}
+
+#[test]
+fn what_stands_is_left_and_what_was_changed_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("git");
+    repository(&directory);
+    let server = Server::start("git.py", &directory);
+    let bench = Bench::new(home.path(), "http://127.0.0.1:1");
+    let root = home.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let text = module(&server, "tag: 'v1'");
+    let parsed = puppet::check_for(&bench.settings.engine, Compat::R10k3, &text).unwrap();
+    let log = Log::new(tokio::sync::mpsc::channel(1).0);
+    let options = Options { compat: Compat::R10k3, lock: None };
+    let bring = || {
+        let bring = puppet::bring(&bench.settings, &parsed, &root, &options, &log);
+        bench.runtime.block_on(bring).map(|outcome| outcome.lock.unwrap())
+    };
+    let first = bring().unwrap();
+    let before = tree(&root);
+    // A tag that stands already is not asked for, as with r10k.
+    drop(server);
+    assert_eq!(bring().unwrap(), first);
+    // What is missing comes back from the cache only when the tag can be asked for.
+    let file = root.join("modules/x/manifests/init.pp");
+    fs::write(&file, "changed").unwrap();
+    let error = bring().unwrap_err();
+    let expected = "modules/x was changed since it was installed: take the changes away, or \
+                    install with --force, which does";
+    assert!(matches!(error, Error::Conflict(_)), "{error:?}");
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
+    puppet::forget(&bench.settings, &root).unwrap();
+    let server = Server::start("git.py", &directory);
+    let text = module(&server, "tag: 'v1'");
+    bench.install(&root, &text, Compat::R10k3).unwrap();
+    assert_eq!(tree(&root), before);
 }
 
 #[test]

@@ -296,7 +296,7 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
                 .replace(&format!("{{{key}:7}}"), &commit[..7])
                 .replace(&format!("{{{key}:12}}"), &commit[..12]);
         }
-        cases.push(Case { name, text, expect });
+        cases.push(Case { name: name.to_owned(), text, expect });
     };
     let rig = crate::support::rig("RIG_GIT");
 

@@ -6,6 +6,7 @@
 //! that it has (`StatefulRepository#sync_cache?`).
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::{
     super::{
         Installed, Settings,
-        lock::{Lock, declared},
+        lock::{Lock, Pin, declared},
         puppetfile::{Module, Puppetfile, ReferenceKind, ReferenceName, Source, Version},
         sources::put,
         tree,
@@ -33,7 +34,10 @@ use crate::{
 struct Note {
     /// Of the Puppetfile's modules and the options.
     asked: String,
+    /// Of all that is managed.
     fingerprint: String,
+    /// Of each module, by its path.
+    modules: BTreeMap<String, String>,
     lock: Lock,
 }
 
@@ -49,24 +53,23 @@ pub(in super::super) async fn bring(
     let (place, asked) = (note_of(native, context), asked(settings, puppetfile, options));
     let managed = tree::managed(puppetfile);
     let (copy, root, dirs) = (place.clone(), context.to_owned(), managed.clone());
-    let (note, found) = blocking(move || {
+    let (note, stands) = blocking(move || {
         let note: Option<Note> =
             fs::read(&copy).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let found = match note {
-            Some(_) => fingerprint(&root, &dirs)?,
-            None => None,
+        let stands = match &note {
+            Some(note) => stands(note, &root, &dirs)?,
+            None => Standing::Incomplete,
         };
-        Ok((note, found))
+        Ok((note, stands))
     })
     .await?;
-    if let (Some(note), Some(found)) = (note, found) {
-        if note.fingerprint != found {
-            return Err(Error::Conflict(format!(
-                "what was installed into {} was changed since: take the changes away or install \
-                 with --force, which does",
-                context.display()
-            )));
-        }
+    if let Standing::Changed(module) = &stands {
+        return Err(Error::Conflict(format!(
+            "{module} was changed since it was installed: take the changes away, or install with \
+             --force, which does"
+        )));
+    }
+    if let (Some(note), Standing::Whole) = (note, stands) {
         if note.asked == asked {
             let lock_fits = options.lock.as_ref().is_none_or(|lock| *lock == note.lock);
             let still = options.lock.is_some() || puppetfile.modules.iter().all(is_still);
@@ -86,12 +89,44 @@ pub(in super::super) async fn bring(
         let root = context.to_owned();
         blocking(move || {
             let Some(fingerprint) = fingerprint(&root, &managed)? else { return Ok(()) };
-            let note = Note { asked, fingerprint, lock };
+            let mut modules = BTreeMap::new();
+            for locked in &lock.modules {
+                let path = std::slice::from_ref(&locked.path);
+                // Local modules are their owner's to change.
+                if locked.pin != Pin::Local
+                    && let Some(found) = self::fingerprint(&root, path)?
+                {
+                    modules.insert(locked.path.clone(), found);
+                }
+            }
+            let note = Note { asked, fingerprint, modules, lock };
             put(&place, &serde_json::to_vec(&note).map_err(io::Error::other)?)
         })
         .await?;
     }
     Ok(outcome)
+}
+
+/// What stands, compared with what was installed.
+enum Standing {
+    Whole,
+    /// Something is missing, or is there that was not, which an installation mends.
+    Incomplete,
+    /// A module is there and is not what it was.
+    Changed(String),
+}
+
+fn stands(note: &Note, root: &Path, managed: &[String]) -> io::Result<Standing> {
+    if fingerprint(root, managed)?.as_ref() == Some(&note.fingerprint) {
+        return Ok(Standing::Whole);
+    }
+    for (path, noted) in &note.modules {
+        match fingerprint(root, std::slice::from_ref(path))? {
+            Some(found) if found != *noted => return Ok(Standing::Changed(path.clone())),
+            _ => {}
+        }
+    }
+    Ok(Standing::Incomplete)
 }
 
 /// Forgets what stands, so that the next installation writes over it. Blocks.

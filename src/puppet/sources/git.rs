@@ -263,7 +263,9 @@ impl Repository<'_> {
         let mut remote = self.open().await?;
         remote.ask_dialect().await?;
         if remote.is_version_2() {
-            return Err(first);
+            // Only what it was redirected to is new.
+            let Ok(pack) = remote.fetch(&fetch).await else { return Err(first) };
+            return self.objects.receive(pack).await;
         }
         let refs = remote.refs(&[]).await?;
         let found = refs.iter().find(|found| found.oid == oid || found.target() == oid);
