@@ -48,6 +48,7 @@ impl Crane {
                 work: data_dir.join("work"),
                 forge: config.forge.clone(),
                 time_limit: config.install_limit,
+                engine: puppet::Engine::R10k,
             },
             data_dir,
             client_certs: config.client_certs.clone(),

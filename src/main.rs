@@ -1,8 +1,11 @@
-//! `crane serve | check | store | openapi | completions`: reads the command line and the
-//! configuration, opens the parts, and hands over to the library.
+//! `crane serve | check | puppetfile | store | openapi | completions`: reads the command line and
+//! the configuration, opens the parts, and hands over to the library.
 
 #[path = "main/store.rs"]
 mod store;
+
+#[path = "main/puppetfile.rs"]
+mod puppetfile;
 
 use std::{
     io::{IsTerminal, Write},
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match matches.subcommand() {
         Some(("serve", matches)) => configured(matches, serve),
         Some(("check", matches)) => configured(matches, check),
+        Some(("puppetfile", matches)) => puppetfile::run(matches),
         Some(("store", matches)) => store::run(matches),
         Some(("openapi", matches)) => openapi(matches),
         Some(("completions", matches)) => completions(matches),
@@ -74,6 +78,7 @@ fn command() -> Command {
                              configuration cannot be used.",
                 ),
         ))
+        .subcommand(puppetfile::command())
         .subcommand(store::command())
         .subcommand(
             Command::new("openapi")

@@ -1,11 +1,19 @@
 //! Puppetfiles: what is refused and how, that what is accepted means what it means to Ruby and
 //! r10k, and installations by the real r10k from real git and Forge servers.
 
+mod attacks;
 mod cancelled;
+mod differential;
+mod engine;
+mod generated;
 mod installed;
 mod oracle;
 mod passing;
 mod refused;
+mod repositories;
+mod scripted;
+mod trees;
+mod world;
 
 use std::{path::Path, time::Duration};
 
@@ -20,6 +28,7 @@ fn settings(work: &Path) -> Settings {
         work: work.join("work"),
         forge: Some(crate::support::rig("RIG_FORGE")),
         time_limit: Duration::from_secs(300),
+        engine: puppet::Engine::R10k,
     }
 }
 

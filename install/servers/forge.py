@@ -1,8 +1,9 @@
 """A small Puppet Forge: forge.py PORT DIRECTORY.
 
-Serves the modules in the sub-directories of DIRECTORY with the part of the Forge API v3 that r10k,
-puppet and librarian-puppet read to install one: modules, releases and files. Only the standard
-library is used, and only the loopback interface is listened on.
+Serves the modules in the sub-directories of DIRECTORY, and those in its `.tar.gz` files, with the
+part of the Forge API v3 that r10k, puppet and librarian-puppet read to install one: modules,
+releases and files. Only the standard library is used, and only the loopback interface is listened
+on. With port 0 it takes one that is free. It says which in its first line of output.
 """
 
 import gzip
@@ -21,12 +22,11 @@ PAGE = 20
 class Release:
     """One module as the Forge has it: `data` is its JSON, `tarball` the file."""
 
-    def __init__(self, tree):
-        metadata = json.loads((tree / "metadata.json").read_text())
+    def __init__(self, metadata, tarball=None, tree=None):
         owner, name = metadata["name"].replace("/", "-").split("-", 1)
         self.module = f"{owner}-{name}"
         self.slug = f"{self.module}-{metadata['version']}"
-        self.tarball = archive(tree, self.slug)
+        self.tarball = tarball or archive(tree, self.slug)
         self.data = {
             "uri": f"/v3/releases/{self.slug}",
             "slug": self.slug,
@@ -47,12 +47,37 @@ class Release:
             "updated_at": "2024-01-01 00:00:00 +0000",
         }
 
-    def as_module(self):
+    @classmethod
+    def of_tree(cls, tree):
+        return cls(json.loads((tree / "metadata.json").read_text()), tree=tree)
+
+    @classmethod
+    def of_archive(cls, file):
+        """One that was packed before, as it is: its metadata.json with the shortest path counts."""
+        tarball = file.read_bytes()
+        with tarfile.open(fileobj=io.BytesIO(tarball)) as tar:
+            names = [n for n in tar.getnames() if n.split("/")[-1] == "metadata.json"]
+            metadata = json.load(tar.extractfile(min(names, key=len)))
+        return cls(metadata, tarball=tarball)
+
+    def order(self):
+        """Releases before pre-releases, and then by number."""
+        version, _, pre = self.data["version"].partition("-")
+        return (not pre, [int(number) for number in version.split(".")], pre)
+
+    def as_listed(self):
         short = ("uri", "slug", "version", "file_uri", "file_size", "created_at", "deleted_at")
-        return self.data["module"] | {
-            "current_release": self.data,
-            "releases": [{key: self.data[key] for key in short}],
-        }
+        return {key: self.data[key] for key in short}
+
+
+def as_module(releases):
+    """A module as the Forge has it, of its releases."""
+    newest_first = sorted(releases, key=Release.order, reverse=True)
+    newest = newest_first[0]
+    return newest.data["module"] | {
+        "current_release": newest.data,
+        "releases": [release.as_listed() for release in newest_first],
+    }
 
 
 def archive(tree, top):
@@ -78,15 +103,17 @@ class Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         match url.path.strip("/").split("/"):
             case ["v3", "modules"]:
-                self.page("/v3/modules", [release.as_module() for release in self.releases], query)
+                slugs = sorted({release.module for release in self.releases})
+                self.page("/v3/modules", [as_module(self.of(slug)) for slug in slugs], query)
             case ["v3", "releases"]:
                 wanted = query.get("module", "").replace("/", "-")
-                found = [r.data for r in self.releases if not wanted or r.module == wanted]
-                self.page("/v3/releases", found, query)
+                found = self.of(wanted) if wanted else self.releases
+                self.page("/v3/releases", [release.data for release in found], query)
             case ["v3", "modules", slug]:
-                self.one(r.as_module() for r in self.releases if r.module == slug)
+                found = self.of(slug)
+                self.one([as_module(found)] if found else [])
             case ["v3", "releases", slug]:
-                self.one(r.data for r in self.releases if r.slug == slug)
+                self.one([r.data for r in self.releases if r.slug == slug])
             case ["v3", "files", name]:
                 files = (r.tarball for r in self.releases if f"{r.slug}.tar.gz" == name)
                 if (tarball := next(files, None)) is None:
@@ -96,11 +123,14 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.missing()
 
+    def of(self, slug):
+        return [release for release in self.releases if release.module == slug]
+
     def one(self, found):
-        if (document := next(found, None)) is None:
-            self.missing()
+        if found:
+            self.json(200, found[0])
         else:
-            self.json(200, document)
+            self.missing()
 
     def page(self, path, found, query):
         limit, offset = int(query.get("limit", PAGE)), int(query.get("offset", 0))
@@ -134,11 +164,20 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    # Of the standard five, connections that come at once are lost, and tried again a second later.
+    request_queue_size = 128
+
+
 def main():
     port, directory = sys.argv[1:]
     trees = sorted(file.parent for file in Path(directory).glob("*/metadata.json"))
-    Handler.releases = [Release(tree) for tree in trees]
-    ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+    archives = sorted(Path(directory).glob("*.tar.gz"))
+    Handler.releases = [Release.of_tree(tree) for tree in trees]
+    Handler.releases += [Release.of_archive(file) for file in archives]
+    server = Server(("127.0.0.1", int(port)), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

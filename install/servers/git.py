@@ -1,4 +1,6 @@
-"""Serves a directory of bare git repositories over HTTP, read only: git.py PORT DIRECTORY.
+"""Serves a directory of bare git repositories over HTTP, read only: git.py PORT DIRECTORY [old].
+
+An old one speaks version 0 of the protocol only, as servers before git 2.18 do. With port 0 it takes one that is free. It says which in its first line of output.
 
 `git http-backend` does the work; this is the web server that it asks for (see git-http-backend(1)).
 Only the standard library is used, and only the loopback interface is listened on.
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     directory = ""
+    old = False
 
     def do_GET(self):
         self.answer(b"")
@@ -42,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_PROJECT_ROOT": self.directory,
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "GIT_PROTOCOL": "" if self.old else self.headers.get("Git-Protocol", ""),
             "REQUEST_METHOD": self.command,
             "PATH_INFO": unquote(url.path),
             "QUERY_STRING": url.query,
@@ -96,10 +99,18 @@ def feed(pipe, body):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    # Of the standard five, connections that come at once are lost, and tried again a second later.
+    request_queue_size = 128
+
+
 def main():
-    port, directory = sys.argv[1:]
+    port, directory, *kind = sys.argv[1:]
     Handler.directory = os.path.abspath(directory)
-    ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+    Handler.old = kind == ["old"]
+    server = Server(("127.0.0.1", int(port)), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::puppetfile::{Module, Puppetfile, Source};
 
 /// Larger files are no metadata; the largest on the Forge have some 10 kB.
-const METADATA_BYTES: u64 = 1024 * 1024;
+pub(super) const METADATA_BYTES: u64 = 1024 * 1024;
 
 /// Longer texts are no version.
 const VERSION_CHARACTERS: usize = 64;

@@ -18,6 +18,21 @@ pub struct Puppetfile {
     pub warnings: Vec<Problem>,
 }
 
+impl Puppetfile {
+    /// Modules that would go into `modules`, which is where they go when the file does not say, go
+    /// into this directory. [`crate::error::Error::Invalid`] when it is none.
+    pub fn with_moduledir(&mut self, name: &str) -> crate::error::Result<()> {
+        let directory =
+            super::checks::directory("moduledir", name).map_err(crate::error::Error::invalid)?;
+        for module in &mut self.modules {
+            if module.moduledir == Directory::modules() {
+                module.moduledir.clone_from(&directory);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One `mod`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {

@@ -1,0 +1,171 @@
+//! The objects of one repository in the cache, shared by all contexts.
+//!
+//! Below `<cache>/git/<key>/` are the packs (`objects/pack`), and an empty file in `commits/` for
+//! each commit whose whole tree is in them. Both appear under their names only when they are whole,
+//! and are named after what is in them, so that several processes may work on one cache.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use git2::{Indexer, Odb, Oid, Repository};
+use tokio::sync::mpsc;
+
+use super::{pack::Scanner, remote::Pack};
+use crate::puppet::fault::{Fault, Result};
+
+/// Pieces of a pack that wait for the disk, of 64 KiB each.
+const PIECES: usize = 16;
+
+#[derive(Debug, Clone)]
+pub(in super::super) struct Objects {
+    root: PathBuf,
+}
+
+/// What the reader of a connection hands to the writer of the pack.
+enum Piece {
+    Bytes(Vec<u8>),
+    /// The pack came to its end. Without it, it broke off.
+    End,
+}
+
+/// Tells the thread that writes that nobody waits for it any more.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Objects {
+    /// Those below this directory.
+    pub(in super::super) fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Makes the directories that are missing. Blocks.
+    pub(in super::super) fn prepare(&self) -> io::Result<()> {
+        fs::create_dir_all(self.root.join("objects/pack"))?;
+        fs::create_dir_all(self.root.join("commits"))
+    }
+
+    /// Throws all of it away, because something in it is damaged. Blocks.
+    pub(in super::super) fn discard(&self) -> io::Result<()> {
+        let aside = self.root.with_extension(uuid::Uuid::new_v4().simple().to_string());
+        match fs::rename(&self.root, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.and_then(|()| fs::remove_dir_all(aside)),
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Whether the commit is here with its whole tree. Blocks.
+    pub(in super::super) fn has(&self, commit: Oid) -> bool {
+        self.root.join("commits").join(commit.to_string()).exists()
+    }
+
+    /// Notes that it is. Blocks.
+    pub(in super::super) fn note(&self, commit: Oid) -> io::Result<()> {
+        fs::File::create(self.root.join("commits").join(commit.to_string())).map(drop)
+    }
+
+    /// The commits that are whole, at most so many. Blocks.
+    pub(in super::super) fn commits(&self, most: usize) -> Vec<Oid> {
+        let entries = fs::read_dir(self.root.join("commits")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter_map(|name| Oid::from_str(&name).ok()).take(most).collect()
+    }
+
+    /// The objects as libgit2 reads them, without references or configuration. Blocks.
+    pub(in super::super) fn repository(&self) -> std::result::Result<Repository, git2::Error> {
+        Repository::from_odb(odb(&self.root.join("objects"))?)
+    }
+
+    /// The commit that an object is, seen through tags. None when it is not here or is none. Blocks.
+    pub(in super::super) fn commit(&self, oid: Oid) -> Option<Oid> {
+        let repository = self.repository().ok()?;
+        let object = repository.find_object(oid, None).ok()?;
+        object.peel_to_commit().ok().map(|commit| commit.id())
+    }
+
+    /// Takes in a pack as it arrives; all of it or nothing.
+    pub(in super::super) async fn receive(&self, mut pack: Pack<'_>) -> Result<()> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let (objects, flag) = (self.root.join("objects"), wanted.0.clone());
+        let write = tokio::task::spawn_blocking(move || index(&objects, receiver, &flag));
+        let read = async move {
+            while let Some(bytes) = pack.next().await? {
+                // The writer has given up, and says why.
+                if sender.send(Piece::Bytes(bytes)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            let _ = sender.send(Piece::End).await;
+            Ok(())
+        };
+        let (read, written) = tokio::join!(read, write);
+        drop(wanted);
+        // What the writer refuses came first; what it only missed is told by the reader.
+        match written.map_err(io::Error::other)? {
+            Err(fault @ Fault::Refused(_)) => Err(fault),
+            written => read.and(written),
+        }
+    }
+}
+
+pub(super) fn odb(objects: &Path) -> std::result::Result<Odb<'static>, git2::Error> {
+    let odb = Odb::new()?;
+    let path = objects.to_str().ok_or_else(|| git2::Error::from_str("a path that is not UTF-8"))?;
+    odb.add_disk_alternate(path)?;
+    Ok(odb)
+}
+
+/// Writes a pack and its index into the directory of objects.
+fn index(
+    objects: &Path,
+    mut pieces: mpsc::Receiver<Piece>,
+    wanted: &Arc<AtomicBool>,
+) -> Result<()> {
+    use std::io::Write;
+    let odb = odb(objects).map_err(own)?;
+    let mut scanner = Scanner::new();
+    let mut indexer = Indexer::new(Some(&odb), &objects.join("pack"), 0o444, false).map_err(own)?;
+    let flag = wanted.clone();
+    indexer.progress(move |_| flag.load(Ordering::Relaxed));
+    loop {
+        match pieces.blocking_recv() {
+            Some(Piece::Bytes(bytes)) => {
+                scanner.feed(&bytes)?;
+                indexer.write_all(&bytes).map_err(|error| damaged(&error))?;
+            }
+            Some(Piece::End) => break,
+            None => return Err(Fault::away("the pack broke off")),
+        }
+    }
+    if !scanner.is_whole() {
+        return Err(Fault::away("the pack broke off"));
+    }
+    // A server that has nothing new sends an empty one, and libgit2 has no name for it.
+    if scanner.objects() > 0 {
+        indexer.commit().map_err(|error| damaged(&error))?;
+    }
+    Ok(())
+}
+
+fn damaged(error: &dyn std::error::Error) -> Fault {
+    Fault::refused(format!("the pack is damaged: {error}"))
+}
+
+pub(super) fn own(error: git2::Error) -> Fault {
+    Fault::Own(io::Error::other(error))
+}

@@ -1,0 +1,377 @@
+//! Crane's own engine: installs what r10k would, evaluates nothing, and is in no hurry to trust.
+//!
+//! Each module goes through two steps of its source ([`sources`]): what it is (a commit, a release,
+//! a checksum: its [`Pin`]), and how it comes into the tree. Both use the cache, which all contexts
+//! share and in which everything is named after its content or its URL.
+
+mod failed;
+mod once;
+mod standing;
+mod unsupported;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use tokio::sync::Semaphore;
+
+use self::once::Once;
+pub(super) use self::{
+    standing::{bring, forget},
+    unsupported::unsupported,
+};
+use super::{
+    Installed, Settings,
+    bounds::CancelOnDrop,
+    fault::{Fault, Result as Fetched},
+    lock::{Lock, Locked, Pin},
+    net::{Credential, Egress, Http},
+    puppetfile::{Module, Puppetfile, STAGING_PREFIX, Source as Declared},
+    scratch::Scratch,
+    sources::{self, Order},
+    tree,
+};
+use crate::{
+    error::{Error, Result},
+    model::{Channel, Log},
+};
+
+/// The Forge that r10k asks unless it is told otherwise.
+pub const PUBLIC_FORGE: &str = "https://forgeapi.puppet.com";
+
+/// Modules that are worked on at the same time. Most of the time they wait for a server.
+const MODULES: usize = 24;
+/// Requests at the same time, over all installations: more from one client are taken for an attack
+/// by some hosts.
+const REQUESTS: usize = 24;
+
+/// Which of r10k's generations is followed where they differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// `spec/` stays, and a module without a reference is at `master`.
+    R10k3,
+    /// `spec/` goes, and a module without a reference is an error.
+    #[default]
+    R10k5,
+}
+
+/// What one installation wants beyond its Puppetfile.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub compat: Compat,
+    /// Must hold: modules are what it says, or the installation fails.
+    pub lock: Option<Lock>,
+}
+
+/// How the engine is set up.
+#[derive(Debug, Clone, Default)]
+pub struct NativeSettings {
+    /// The directory of the cache; made when it is first used.
+    pub cache: PathBuf,
+    pub egress: Egress,
+    pub credentials: Vec<Credential>,
+    /// PEM files of CAs that are trusted besides the system's.
+    pub authorities: Vec<PathBuf>,
+}
+
+/// The engine, opened once and shared: its connections, its cache, and who waits for whom.
+pub struct Native {
+    pub(super) cache: PathBuf,
+    pub(super) egress: Arc<Egress>,
+    /// Made when it is first needed: reading the system's CAs takes longer than an installation that
+    /// has nothing to do.
+    http: OnceLock<Http>,
+    authorities: Vec<PathBuf>,
+    credentials: Vec<Credential>,
+    pub(super) once: Once,
+    pub(super) requests: Semaphore,
+    /// Threads that write modules: more of them than processors only wait for each other.
+    writers: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Native {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Native").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl Native {
+    pub fn open(settings: NativeSettings) -> Result<Arc<Self>> {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let native = Self {
+            cache: settings.cache,
+            egress: Arc::new(settings.egress),
+            http: OnceLock::new(),
+            authorities: settings.authorities,
+            credentials: settings.credentials,
+            once: Once::default(),
+            requests: Semaphore::new(REQUESTS),
+            writers: Arc::new(Semaphore::new(processors)),
+        };
+        // What is configured and cannot be read is told at once.
+        if !native.authorities.is_empty() {
+            native.make_http()?;
+        }
+        Ok(Arc::new(native))
+    }
+
+    fn make_http(&self) -> Result<&Http> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let http = Http::new(&self.egress, &self.authorities, self.credentials.clone())?;
+        Ok(self.http.get_or_init(|| http))
+    }
+
+    pub(super) fn http(&self) -> Fetched<&Http> {
+        self.make_http().map_err(|error| Fault::Own(io::Error::other(error)))
+    }
+
+    /// Does what blocks, not more of it at once than there are processors. What was begun goes on
+    /// when the future is dropped, so it looks at a [`super::bounds::Cancelled`] when it is long.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Fetched<T> + Send + 'static,
+    ) -> Fetched<T> {
+        let permit = self.writers.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        done.await.map_err(io::Error::other)?
+    }
+}
+
+/// What an installation has done.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub modules: Vec<Installed>,
+    /// None from r10k.
+    pub lock: Option<Lock>,
+}
+
+/// A module of the Puppetfile with what is known of it.
+struct Work<'a> {
+    module: &'a Module,
+    order: Order<'a>,
+}
+
+/// What every module is, without installing any. Problems of all modules come in one answer.
+pub(super) async fn resolve(
+    native: &Native,
+    settings: &Settings,
+    puppetfile: &Puppetfile,
+    options: &Options,
+    log: &Log,
+) -> Result<Vec<Pin>> {
+    warn(native, settings, puppetfile, log).await;
+    let work = work(native, settings, puppetfile, options)?;
+    each(&work, |work| async move { pin(work).await.map(|(pin, _)| pin) }.boxed()).await
+}
+
+/// Installs all modules into the context's directory, or changes nothing in it.
+pub(super) async fn install(
+    native: &Native,
+    settings: &Settings,
+    puppetfile: &Puppetfile,
+    context: &Path,
+    options: &Options,
+    log: &Log,
+) -> Result<Outcome> {
+    let limit = settings.time_limit;
+    let done = tokio::time::timeout(
+        limit,
+        install_now(native, settings, puppetfile, context, options, log),
+    );
+    done.await.unwrap_or_else(|_| {
+        Err(Error::failed(format!(
+            "the modules were not installed after {} s, and the rest was given up",
+            limit.as_secs()
+        )))
+    })
+}
+
+async fn install_now(
+    native: &Native,
+    settings: &Settings,
+    puppetfile: &Puppetfile,
+    context: &Path,
+    options: &Options,
+    log: &Log,
+) -> Result<Outcome> {
+    warn(native, settings, puppetfile, log).await;
+    let work = work(native, settings, puppetfile, options)?;
+    let (copy, parent) = (puppetfile.clone(), context.to_owned());
+    // Threads that write in it hold it too, so that it is removed when the last of them has ended.
+    let scratch = blocking(move || {
+        let scratch = Scratch::make(&parent, STAGING_PREFIX)?;
+        tree::prepare(&copy, &scratch.path().join("tree"))?;
+        std::fs::create_dir(scratch.path().join("unpacked"))?;
+        Ok(Arc::new(scratch))
+    })
+    .await?;
+    let cancel = CancelOnDrop::default();
+    let pins = each(&work, |work| {
+        let (scratch, cancelled) = (scratch.clone(), cancel.0.clone());
+        async move {
+            let (pin, source) = pin(work).await?;
+            let warnings = source.fetch(&work.order, &pin, &scratch, &cancelled).await?;
+            for warning in warnings {
+                log.write(Channel::Log, format!("WARN -> {}: {warning}", work.module.name)).await;
+            }
+            let line = format!("INFO -> {} is {}", work.module.path(), pin.shown());
+            log.write(Channel::Log, line).await;
+            Ok(pin)
+        }
+        .boxed()
+    })
+    .await?;
+    let (copy, place) = (puppetfile.clone(), context.to_owned());
+    let held = scratch.clone();
+    blocking(move || tree::finish(&copy, &held.path().join("tree"), &place)).await?;
+    let lock = locked(native, puppetfile, options, &scratch, pins).await?;
+    // A few renames, and no await between them at which this could be dropped.
+    let retired = scratch.path().join("retired");
+    tree::swap(&tree::managed(puppetfile), &scratch.path().join("tree"), context, &retired)
+        .map_err(Error::internal)?;
+    blocking(move || {
+        drop(scratch);
+        Ok(())
+    })
+    .await?;
+    let modules = standing::installed(puppetfile, &lock);
+    Ok(Outcome { modules, lock: Some(lock) })
+}
+
+/// The orders, one for each module; what the lock contradicts is a problem.
+fn work<'a>(
+    native: &'a Native,
+    settings: &'a Settings,
+    puppetfile: &'a Puppetfile,
+    options: &'a Options,
+) -> Result<Vec<Work<'a>>> {
+    if let Some(lock) = &options.lock {
+        lock.must_fit(puppetfile, options.compat)?;
+    }
+    let forge = forge(native, settings, puppetfile);
+    let locks = options.lock.as_ref().map(|lock| &lock.modules[..]).unwrap_or_default();
+    Ok(puppetfile
+        .modules
+        .iter()
+        .map(|module| {
+            let path = module.path();
+            let locked = locks.iter().find(|locked| locked.path == path);
+            let order = Order { native, module, compat: options.compat, forge, locked };
+            Work { module, order }
+        })
+        .collect())
+}
+
+/// The Forge that is asked: the Puppetfile's if its host is allowed by name, else the configured.
+fn forge<'a>(native: &Native, settings: &'a Settings, puppetfile: &'a Puppetfile) -> &'a str {
+    let own = settings.forge.as_deref().unwrap_or(PUBLIC_FORGE);
+    match &puppetfile.forge {
+        Some(asked) if may_be_asked(native, &asked.value) => &asked.value,
+        _ => own,
+    }
+}
+
+fn may_be_asked(native: &Native, forge: &str) -> bool {
+    let url = url::Url::parse(forge).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "https" | "http"));
+    url.is_some_and(|url| url.host_str().is_some_and(|host| native.egress.allows_host(host)))
+}
+
+/// What the module is: what the lock says, or what its source finds out.
+async fn pin(work: &Work<'_>) -> Fetched<(Pin, &'static dyn sources::Source)> {
+    let source = sources::of(work.module)?;
+    let pin = match work.order.locked {
+        Some(locked) => locked.pin.clone(),
+        None => source.resolve(&work.order).await?,
+    };
+    Ok((pin, source))
+}
+
+/// Does something for all modules at once, in any order. All that fails is told.
+async fn each<'w, T: Send + 'w>(
+    work: &'w [Work<'w>],
+    run: impl Fn(&'w Work<'w>) -> BoxFuture<'w, Fetched<T>>,
+) -> Result<Vec<T>> {
+    let numbered: Vec<_> = work
+        .iter()
+        .enumerate()
+        .map(|(number, one)| run(one).map(move |done| (number, done)).boxed())
+        .collect();
+    let mut all: Vec<(usize, Fetched<T>)> =
+        stream::iter(numbered).buffer_unordered(MODULES).collect().await;
+    all.sort_by_key(|(number, _)| *number);
+    let mut done = Vec::with_capacity(all.len());
+    let mut faults = Vec::new();
+    for (number, result) in all {
+        match result {
+            Ok(value) => done.push(value),
+            Err(Fault::Own(error)) => return Err(Error::internal(error)),
+            Err(fault) => faults.push((work[number].module, fault)),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(done),
+        false => Err(failed::all(&faults)),
+    }
+}
+
+/// What stands in the tree now, with digests; it must be what a given lock says.
+async fn locked(
+    native: &Native,
+    puppetfile: &Puppetfile,
+    options: &Options,
+    scratch: &Arc<Scratch>,
+    pins: Vec<Pin>,
+) -> Result<Lock> {
+    let described = puppetfile.modules.iter().zip(pins).map(|(module, pin)| {
+        let (module, held) = (module.clone(), scratch.clone());
+        native.blocking(move || Ok(Locked::read(&module, pin, &held.path().join("tree"))?))
+    });
+    let mut modules = Vec::new();
+    for locked in futures_util::future::join_all(described).await {
+        modules.push(locked.map_err(|fault| Error::internal(fault.to_string()))?);
+    }
+    let lock = Lock::new(options.compat, modules);
+    if let Some(given) = &options.lock {
+        given.must_hold(&lock)?;
+    }
+    Ok(lock)
+}
+
+/// What the user should know before anything is done.
+async fn warn(native: &Native, settings: &Settings, puppetfile: &Puppetfile, log: &Log) {
+    let mut warnings: Vec<String> = puppetfile.warnings.iter().map(ToString::to_string).collect();
+    if let Some(asked) = &puppetfile.forge {
+        let used = forge(native, settings, puppetfile);
+        if asked.value.trim_end_matches('/') != used.trim_end_matches('/') {
+            let message = format!("this `forge` is ignored, modules come from {used}");
+            warnings.push(asked.at.problem(message).to_string());
+        }
+    }
+    for module in &puppetfile.modules {
+        if let Declared::Local = module.source
+            && module.exclude_spec.is_some()
+        {
+            let message = "`exclude_spec` does nothing to a local module";
+            warnings.push(module.at.problem(message).to_string());
+        }
+    }
+    for warning in warnings {
+        log.write(Channel::Log, format!("WARN -> {warning}")).await;
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(Error::internal)
+}

@@ -1,0 +1,18 @@
+//! Every connection that the native engine makes.
+//!
+//! [`Egress`] says which hosts and addresses may be connected to; [`dial`] is the one place that
+//! connects, to the address that was checked; [`Http`] is the one HTTP client, which dials so too.
+
+mod body;
+mod dial;
+mod egress;
+mod http;
+mod retry;
+
+pub(super) use self::{
+    body::{Body, fault},
+    dial::dial,
+    http::{Answer, Ask, Http},
+    retry::retried,
+};
+pub use self::{egress::Egress, http::Credential};

@@ -1,0 +1,260 @@
+//! The one HTTP client of the native engine.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
+};
+use percent_encoding::percent_decode_str;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::{
+    Body, Egress,
+    dial::{Dialler, Undialled},
+};
+use crate::{
+    error::{Error, chain},
+    puppet::{
+        fault::{Fault, Result},
+        puppetfile::without_credentials,
+    },
+};
+
+/// From the request to the head of the answer. A git server may count objects in this time.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// Servers commonly close idle connections after 60 seconds or more: let go before they do.
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
+/// Forges redirect to where their archives are; more steps than this are a circle.
+const REDIRECTS: usize = 5;
+
+/// What a host is shown. The secret is sent to that host only, not to where it redirects.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// None: `secret` is a bearer token.
+    pub username: Option<String>,
+    pub secret: SecretString,
+}
+
+pub(in super::super) struct Http {
+    client: legacy::Client<HttpsConnector<Dialler>, Full<Bytes>>,
+    credentials: Vec<Credential>,
+}
+
+/// One request.
+pub(in super::super) struct Ask<'a> {
+    pub(in super::super) method: Method,
+    pub(in super::super) url: &'a Url,
+    pub(in super::super) headers: &'a [(HeaderName, &'static str)],
+    pub(in super::super) body: Vec<u8>,
+    /// Bytes of the answer.
+    pub(in super::super) bound: u64,
+}
+
+pub(in super::super) struct Answer {
+    pub(in super::super) status: u16,
+    pub(in super::super) headers: HeaderMap,
+    /// Where it came from in the end.
+    pub(in super::super) url: Url,
+    pub(in super::super) body: Body,
+}
+
+impl Answer {
+    pub(in super::super) fn header(&self, name: HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The answer if it is 200; otherwise what the status means for `what` was asked for.
+    pub(in super::super) fn ok(self, what: &str) -> Result<Self> {
+        let url = without_credentials(self.url.as_str());
+        match self.status {
+            200 => Ok(self),
+            401 | 403 => Err(Fault::refused(format!(
+                "{what} at {url} is not shown without credentials that it accepts (HTTP {})",
+                self.status
+            ))),
+            404 | 410 => Err(Fault::refused(format!("there is no {what} at {url}"))),
+            status @ (408 | 429 | 500..) => {
+                Err(Fault::away(format!("{what} at {url}: the server answers HTTP {status}")))
+            }
+            status => {
+                Err(Fault::refused(format!("{what} at {url}: the server answers HTTP {status}")))
+            }
+        }
+    }
+}
+
+impl Http {
+    /// `authorities` are PEM files of CAs that are trusted besides the system's.
+    pub(in super::super) fn new(
+        egress: &Arc<Egress>,
+        authorities: &[PathBuf],
+        credentials: Vec<Credential>,
+    ) -> crate::error::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        // A machine without CA certificates can still use plain servers on its own network.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for file in authorities {
+            let unreadable = |error: &dyn std::error::Error| {
+                Error::unavailable("puppet", format!("the CA file {}: {error}", file.display()))
+            };
+            let certificates =
+                CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| unreadable(&error))?;
+                roots.add(certificate).map_err(|error| unreadable(&error))?;
+            }
+        }
+        // The provider is named here because the program has no default one.
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::internal)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Dialler(egress.clone()));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .build(connector);
+        Ok(Self { client, credentials })
+    }
+
+    /// One request and its answer, whatever its status.
+    pub(in super::super) async fn send(&self, ask: Ask<'_>) -> Result<Answer> {
+        let shown = without_credentials(ask.url.as_str());
+        let request = self
+            .request(&ask)
+            .map_err(|error| Fault::refused(format!("{shown} cannot be asked for: {error}")))?;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, self.client.request(request))
+            .await
+            .map_err(|_| Fault::away(format!("{shown} does not answer")))?
+            .map_err(|error| undone(&shown, &error))?;
+        let (head, body) = answer.into_parts();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            url: ask.url.clone(),
+            body: Body::new(body, ask.bound),
+        })
+    }
+
+    /// A GET that goes where it is redirected.
+    pub(in super::super) async fn get(
+        &self,
+        url: &Url,
+        headers: &[(HeaderName, &'static str)],
+        bound: u64,
+    ) -> Result<Answer> {
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            let ask = Ask { method: Method::GET, url: &url, headers, body: Vec::new(), bound };
+            let answer = self.send(ask).await?;
+            if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(answer);
+            }
+            url = redirected(&url, answer.header(header::LOCATION))?;
+        }
+        let shown = without_credentials(url.as_str());
+        Err(Fault::refused(format!("{shown} redirects more than {REDIRECTS} times")))
+    }
+
+    fn request(&self, ask: &Ask<'_>) -> std::result::Result<Request<Full<Bytes>>, http::Error> {
+        let mut bare = ask.url.clone();
+        // Only URLs without a host refuse, and they are refused before.
+        let _ = bare.set_username("").and_then(|()| bare.set_password(None));
+        bare.set_fragment(None);
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(bare.as_str())
+            .header(header::USER_AGENT, concat!("git/crane-", env!("CARGO_PKG_VERSION")));
+        for (name, value) in ask.headers {
+            request = request.header(name, *value);
+        }
+        if let Some(authorization) = self.authorization(ask.url) {
+            let mut value = HeaderValue::try_from(authorization)?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        request.body(Full::from(ask.body.clone()))
+    }
+
+    /// What the URL itself says comes before what is configured for its host.
+    fn authorization(&self, url: &Url) -> Option<String> {
+        let basic = |user: &str, password: &str| {
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            return Some(basic(
+                &decoded(url.username()),
+                &decoded(url.password().unwrap_or_default()),
+            ));
+        }
+        let host = url.host_str()?;
+        let with_port = format!("{host}:{}", url.port_or_known_default()?);
+        let credential = self.credentials.iter().find(|credential| {
+            credential.host.eq_ignore_ascii_case(&with_port)
+                || credential.host.eq_ignore_ascii_case(host)
+        })?;
+        let secret = credential.secret.expose_secret();
+        Some(match &credential.username {
+            Some(username) => basic(username, secret),
+            None => format!("Bearer {secret}"),
+        })
+    }
+}
+
+/// Where a redirect leads, if it may be followed.
+fn redirected(from: &Url, location: &str) -> Result<Url> {
+    let shown = without_credentials(from.as_str());
+    let refuse = |why: &str| Err(Fault::refused(format!("{shown} redirects {why}")));
+    let Ok(mut to) = from.join(location) else { return refuse("to no URL") };
+    match (from.scheme(), to.scheme()) {
+        (_, "https") | ("http", "http") => {}
+        ("https", "http") => return refuse("from https:// to http://, which anybody can read"),
+        _ => return refuse("to a URL that is neither https:// nor http://"),
+    }
+    if !to.username().is_empty() || to.password().is_some() {
+        return refuse("to a URL with credentials");
+    }
+    // Credentials go with their host and no further.
+    if to.origin() == from.origin() {
+        let _ = to.set_username(from.username()).and_then(|()| to.set_password(from.password()));
+    }
+    Ok(to)
+}
+
+/// Why there is no answer.
+fn undone(shown: &str, error: &legacy::Error) -> Fault {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(Undialled(fault)) = error.downcast_ref() {
+            return match fault {
+                Fault::Refused(words) => Fault::refused(format!("{shown}: {words}")),
+                other => Fault::away(format!("{shown}: {other}")),
+            };
+        }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+            return Fault::refused(format!("{shown}: the server's certificate: {why}"));
+        }
+        cause = error.source();
+    }
+    Fault::away(format!("{shown} does not answer: {}", chain(error)))
+}
