@@ -187,7 +187,9 @@ impl Jobs {
     /// request.
     pub async fn start(self: &Arc<Self>) -> Result<()> {
         migrate::migrate(&*self.parts.store).await?;
-        *self.board() = Board::load(&*self.parts.store).await?;
+        let board = Board::load(&*self.parts.store).await?;
+        self.seen.send_replace(board.revision);
+        *self.board() = board;
         if self.parts.store.exclusive() {
             // Nobody else can be alive, so nobody is waited for.
             let held = self.board().held();
