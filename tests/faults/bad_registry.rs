@@ -18,8 +18,8 @@ use crate::support::rig;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
-    /// This head, and no body.
-    Answer(&'static str),
+    /// This head, and no body, to requests that begin so.
+    Answer(&'static str, &'static str),
     /// No answer, for as long as the client waits.
     Hang,
     /// The upload of a blob is cut after so many bytes of it.
@@ -79,14 +79,15 @@ async fn serve(
     let head = String::from_utf8_lossy(&received[..end]).into_owned();
     let body = &received[end + 4..];
     let concerned = match fault {
+        Fault::Answer(begin, _) => head.starts_with(begin),
+        Fault::Hang => true,
         Fault::CutBlob(_) => head.starts_with("PATCH "),
-        _ => true,
     };
     let take = |made: usize| (concerned && made < times).then_some(made + 1);
     let misbehaves = made.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok();
     let fault = misbehaves.then_some(fault);
     match fault {
-        Some(Fault::Answer(answer)) => {
+        Some(Fault::Answer(_, answer)) => {
             let answer = format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             client.write_all(answer.as_bytes()).await?;
             // What is still sent is read, or the answer would be lost by a reset.

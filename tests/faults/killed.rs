@@ -26,6 +26,9 @@ use crate::support::{
 
 const CLIENTS: usize = 4;
 
+/// That are there at the same time.
+const COMPOSITIONS: usize = 4;
+
 /// Chances, without a crate for them.
 fn below(limit: usize) -> usize {
     usize::try_from(uuid::Uuid::new_v4().as_u128() % limit as u128).unwrap()
@@ -161,6 +164,16 @@ impl World {
         .await;
     }
 
+    /// An engine has addresses for thirty networks, so that only some are there at a time.
+    async fn composition(&self) {
+        let tokens = self.look("/extra/tokens").await.unwrap();
+        let there = tokens["compositions"].as_array().unwrap();
+        match there.get(COMPOSITIONS) {
+            None => self.create("/composer", composition).await,
+            Some(token) => self.delete(format!("/composer/{}", token.as_str().unwrap())).await,
+        }
+    }
+
     async fn cancel(&self, path: String) {
         self.acknowledged.lock().unwrap().get_mut(&path).unwrap().cancelled = true;
         let answer = loop {
@@ -174,7 +187,7 @@ impl World {
 
     async fn delete(&self, path: String) {
         // Said before it is asked for, as others may see it gone before the answer is here.
-        self.acknowledged.lock().unwrap().get_mut(&path).unwrap().deleted = true;
+        self.acknowledged.lock().unwrap().entry(path.clone()).or_default().deleted = true;
         let answer = loop {
             if let Some(answer) = self.ask("DELETE", &path, None).await {
                 break answer;
@@ -198,7 +211,7 @@ impl World {
                 0..10 => self.create("/builder/contexts", Form::default).await,
                 10..25 => self.create("/builder/contexts", context).await,
                 25..55 => self.image().await,
-                55..75 => self.create("/composer", composition).await,
+                55..75 => self.composition().await,
                 other => match (self.any("/"), other) {
                     (Some(path), ..88) => self.cancel(path).await,
                     (Some(path), _) => self.delete(path).await,
@@ -255,9 +268,10 @@ async fn run(stores: &[Option<&str>]) {
     let clients: Vec<_> =
         (0..CLIENTS).map(|_| tokio::spawn(Arc::clone(&world).client())).collect();
     let mut kills = 0;
-    // The last ones hit what is still being done after the last answer.
+    // The last ones hit what is still being done after the last answer. Without a limit a slow
+    // machine would see nothing finished but deaths.
     let mut more = 2;
-    while more > 0 {
+    while more > 0 && kills < operations / 2 {
         sleep(Duration::from_millis(100 + below(3000) as u64)).await;
         let place = &world.places[below(world.places.len())];
         place.kill().await;
@@ -307,7 +321,11 @@ async fn judge(world: &World, url: Option<&str>) {
             ("finished", _, true) => (0, 1),
             _ => (0, 0),
         };
-        assert_eq!((containers, images), expected, "{path} is {status}: {description}");
+        // The processes that were to clear it away were killed time after time, too.
+        let left = description.contains("so DELETE it: Crane ended in the middle of that, too");
+        if !left {
+            assert_eq!((containers, images), expected, "{path} is {status}: {description}");
+        }
         {
             let acknowledged = world.acknowledged.lock().unwrap();
             let asked = acknowledged.get(&path);
@@ -322,7 +340,7 @@ async fn judge(world: &World, url: Option<&str>) {
         if status == "error" {
             let reasons = ["begun 3 times", "the context '", "there is no context"];
             let told = reasons.iter().any(|reason| description.starts_with(reason));
-            assert!(told && !description.contains("DELETE it"), "{path}: {description}");
+            assert!(told && (left || !description.contains("DELETE it")), "{path}: {description}");
         }
         if status == "finished" {
             finished.insert(token.to_owned());
@@ -336,9 +354,13 @@ async fn judge(world: &World, url: Option<&str>) {
         // A stopped process writes nothing any more; a started one sweeps.
         place.terminate().await;
         place.start().await;
+        within(30, "nothing is left in the directory for work", async || {
+            place.left("work").is_empty()
+        })
+        .await;
         within(30, "only directories of finished contexts are left", async || {
             let whole = |name: &String| finished.contains(name.split('.').next().unwrap());
-            place.left("work").is_empty() && place.left("contexts").iter().all(whole)
+            place.left("contexts").iter().all(whole)
         })
         .await;
     }

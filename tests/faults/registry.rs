@@ -56,19 +56,27 @@ impl Trial {
     }
 }
 
+/// What Crane asks first, and what the engine asks in a push.
+const QUESTIONS: [&str; 2] = ["GET /v2/ ", "POST /v2/"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_asks_for_patience_gets_it() {
-    let fault = Fault::Answer("429 Too Many Requests\r\nRetry-After: 2");
-    let trial = Trial::run("registry-429", fault, 2).await;
-    assert!(trial.retries() > 0, "{}", trial.served.log());
-    trial.passed().await;
+    for question in QUESTIONS {
+        let fault = Fault::Answer(question, "429 Too Many Requests\r\nRetry-After: 2");
+        let trial = Trial::run("registry-429", fault, 2).await;
+        assert!(trial.retries() > 0, "{}", trial.served.log());
+        trial.passed().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_with_a_fault_of_its_own_is_tried_again() {
-    let trial = Trial::run("registry-500", Fault::Answer("500 Internal Server Error"), 2).await;
-    assert!(trial.retries() > 0, "{}", trial.served.log());
-    trial.passed().await;
+    for question in QUESTIONS {
+        let fault = Fault::Answer(question, "500 Internal Server Error");
+        let trial = Trial::run("registry-500", fault, 2).await;
+        assert!(trial.retries() > 0, "{}", trial.served.log());
+        trial.passed().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,9 +93,13 @@ async fn a_registry_that_cuts_blobs_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_refuses_is_not_tried_again() {
-    let fault = Fault::Answer("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"closed\"");
-    let trial = Trial::run("registry-401", fault, usize::MAX).await;
-    assert_eq!(trial.body["status"], "error", "{:#}", trial.body);
-    assert!(trial.body["description"].to_string().contains("password"), "{:#}", trial.body);
-    assert_eq!(trial.retries(), 0, "{}", trial.served.log());
+    for question in QUESTIONS {
+        let answer = "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"closed\"";
+        let trial = Trial::run("registry-401", Fault::Answer(question, answer), usize::MAX).await;
+        assert_eq!(trial.body["status"], "error", "{:#}", trial.body);
+        let described = trial.body["description"].to_string();
+        assert!(described.contains("password") || described.contains("unauthorized"), "{described}");
+        assert_eq!(trial.retries(), 0, "{}", trial.served.log());
+        trial.served.purge().await;
+    }
 }
