@@ -88,7 +88,8 @@ async fn serve(
     let fault = misbehaves.then_some(fault);
     match fault {
         Some(Fault::Answer(_, answer)) => {
-            let answer = format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             client.write_all(answer.as_bytes()).await?;
             // What is still sent is read, or the answer would be lost by a reset.
             client.shutdown().await?;

@@ -30,8 +30,7 @@ async fn times(served: &Served, path: &str) -> Vec<String> {
 }
 
 async fn post(served: &Served, seconds: u64) -> (String, String) {
-    let body: Value =
-        served.http.post("/builder/images", long_build("clock", seconds)).await.ok();
+    let body: Value = served.http.post("/builder/images", long_build("clock", seconds)).await.ok();
     let token = body["token"].as_str().unwrap().to_owned();
     (format!("/builder/images/{token}"), token)
 }

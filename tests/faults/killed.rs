@@ -1,5 +1,7 @@
 //! Processes that are killed at random instants, while clients go on asking for all sorts of
 //! things: whatever was acknowledged comes to an end, once, and nothing is left behind.
+//!
+//! `CRANE_TEST_LOGS` names a directory for what the processes printed that were killed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -265,8 +267,7 @@ async fn run(stores: &[Option<&str>]) {
     for place in &world.places {
         place.start().await;
     }
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|_| tokio::spawn(Arc::clone(&world).client())).collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(Arc::clone(&world).client())).collect();
     let mut kills = 0;
     // The last ones hit what is still being done after the last answer. Without a limit a slow
     // machine would see nothing finished but deaths.
@@ -331,8 +332,8 @@ async fn judge(world: &World, url: Option<&str>) {
             let asked = acknowledged.get(&path);
             let context = path.replace("/images/", "/contexts/");
             let of = acknowledged.get(context.split("-IM").next().unwrap());
-            let may_be_gone = asked.is_some_and(|one| one.deleted)
-                || of.is_some_and(|context| context.deleted);
+            let may_be_gone =
+                asked.is_some_and(|one| one.deleted) || of.is_some_and(|context| context.deleted);
             assert!(status != "gone" || may_be_gone, "{path} is lost");
             let may_be_cancelled = asked.is_none_or(|one| one.cancelled);
             assert!(status != "cancelled" || may_be_cancelled, "{path} is cancelled");

@@ -98,7 +98,10 @@ async fn a_registry_that_refuses_is_not_tried_again() {
         let trial = Trial::run("registry-401", Fault::Answer(question, answer), usize::MAX).await;
         assert_eq!(trial.body["status"], "error", "{:#}", trial.body);
         let described = trial.body["description"].to_string();
-        assert!(described.contains("password") || described.contains("unauthorized"), "{described}");
+        assert!(
+            described.contains("password") || described.contains("unauthorized"),
+            "{described}"
+        );
         assert_eq!(trial.retries(), 0, "{}", trial.served.log());
         trial.served.purge().await;
     }

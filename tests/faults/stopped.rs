@@ -1,6 +1,10 @@
 //! A process that is stopped for longer than its leases live, and wakes up.
 
-use std::{collections::{BTreeMap, BTreeSet}, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use crane::store::{self, Store};
 use tempfile::TempDir;

@@ -39,7 +39,8 @@ async fn a_store_of_0_6_is_taken_over_with_its_logs_and_what_it_left_to_do() {
     }
     let detail = served.http.get(&format!("{FINISHED}/detail")).await.ok();
     assert_eq!(detail["modules"][0]["version"], "8.5.0", "{detail:#}");
-    let log = "INFO  -> Using Puppetfile 'Puppetfile'\nINFO  -> Deploying module to modules/stdlib\n";
+    let log =
+        "INFO  -> Using Puppetfile 'Puppetfile'\nINFO  -> Deploying module to modules/stdlib\n";
     assert_eq!(detail["log"], log);
 
     // The image is built on the rig's base, and the git server of the time was the rig's.
@@ -62,10 +63,7 @@ async fn a_store_of_0_6_is_taken_over_with_its_logs_and_what_it_left_to_do() {
     let body = served.http.post("/builder/contexts", Form::default()).await.ok();
     assert_eq!(body["status"], "finished");
     served.purge().await;
-    docker::assert_nothing_labelled(&format!(
-        "eu.cloudopting.crane.resource={}",
-        last(BUILDING)
-    ));
+    docker::assert_nothing_labelled(&format!("eu.cloudopting.crane.resource={}", last(BUILDING)));
 }
 
 #[tokio::test]
