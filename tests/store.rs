@@ -4,7 +4,6 @@ mod export;
 mod feed;
 mod kills;
 mod outages;
-mod redis_server;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 

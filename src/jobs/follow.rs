@@ -110,9 +110,10 @@ impl Jobs {
                 cancel.cancel();
             }
         } else if let Some(token) = key.strip_prefix(&Kind::Context.prefix())
-            && store.get(key).await?.is_none()
+            && !super::trees::is_wanted(&self.parts, token).await?
         {
-            // Whichever process removed the context: its tree may be on this one's disk, too.
+            // Whichever process removed the context, or gave it up: its tree may be on this one's
+            // disk, too.
             super::trees::forget(&self.parts, token).await?;
         }
         Ok(())

@@ -17,7 +17,7 @@ use crane::{
 };
 use tokio::task::JoinHandle;
 
-use super::redis_server::{Mode, RedisServer, Way};
+use crate::support::redis_server::{Mode, RedisServer, Way};
 
 async fn open(url: &str) -> Arc<dyn Store> {
     store::open(url, Path::new("/nonexistent")).await.unwrap()

@@ -114,18 +114,29 @@ impl Http {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// An error is no answer, or only the beginning of one.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(Full::from(body)).unwrap();
-        let response = self.client.request(request).await.unwrap();
+        let response = self.client.request(request).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer {
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
