@@ -121,7 +121,7 @@ pub(crate) fn command() -> Command {
 pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     let Some((name, matches)) = matches.subcommand() else { return Ok(ExitCode::FAILURE) };
     let output = Output::new(matches.get_flag("json"));
-    let done = Task::read(matches).and_then(|task| {
+    let done = Task::read(name, matches).and_then(|task| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(Error::internal)?;
         runtime.block_on(task.run(name, &output))
@@ -154,7 +154,7 @@ struct Task {
 type Result<T> = crane::error::Result<T>;
 
 impl Task {
-    fn read(matches: &ArgMatches) -> Result<Self> {
+    fn read(name: &str, matches: &ArgMatches) -> Result<Self> {
         let path = |name: &str| matches.try_get_one::<PathBuf>(name).ok().flatten().cloned();
         let file = path("puppetfile").unwrap_or_else(|| "Puppetfile".into());
         let compat = match matches.get_one::<String>("compat").map(String::as_str) {
@@ -163,6 +163,8 @@ impl Task {
         };
         let native = Native::open(NativeSettings {
             cache: path("cachedir").unwrap_or_else(default_cache),
+            // As r10k on the command line; `outdated` and `lock` are asked for what is now.
+            keep_tags: name == "install",
             ..NativeSettings::default()
         })?;
         let settings = Settings {

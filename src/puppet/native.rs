@@ -76,6 +76,9 @@ pub struct NativeSettings {
     pub credentials: Vec<Credential>,
     /// PEM files of CAs that are trusted besides the system's.
     pub authorities: Vec<PathBuf>,
+    /// Whether a tag that is in the cache is not asked for again, as r10k does
+    /// (`StatefulRepository#sync_cache?`). A server whose cache is shared should ask: tags move.
+    pub keep_tags: bool,
 }
 
 /// The engine, opened once and shared: its connections, its cache, and who waits for whom.
@@ -87,6 +90,7 @@ pub struct Native {
     http: OnceLock<Http>,
     authorities: Vec<PathBuf>,
     credentials: Vec<Credential>,
+    pub(super) keep_tags: bool,
     pub(super) once: Once,
     pub(super) requests: Semaphore,
     /// Threads that write modules: more of them than processors only wait for each other.
@@ -108,6 +112,7 @@ impl Native {
             http: OnceLock::new(),
             authorities: settings.authorities,
             credentials: settings.credentials,
+            keep_tags: settings.keep_tags,
             once: Once::default(),
             requests: Semaphore::new(REQUESTS),
             writers: Arc::new(Semaphore::new(processors)),

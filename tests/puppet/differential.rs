@@ -160,6 +160,10 @@ impl Bench {
             fs::create_dir_all(root.join("modules/mine")).unwrap();
             fs::write(root.join("modules/mine/init.pp"), "class mine { }\n").unwrap();
             fs::write(root.join("site.pp"), "include mine\n").unwrap();
+            // r10k fails to purge a directory that is not there (`local-nowhere` has it).
+            for directory in ["other", "a/b"] {
+                fs::create_dir_all(root.join(directory)).unwrap();
+            }
             root
         });
         let r10k = self.r10k(&roots[0], &case.text);

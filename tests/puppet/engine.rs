@@ -147,6 +147,13 @@ fn references_that_move_are_followed_and_those_that_go_leave_the_old_tree() {
     let new = commit(&bench.install(&root, &branch, Compat::R10k3).unwrap());
     assert_eq!(new, git(&place, &["rev-parse", "main"]));
     assert!(root.join("modules/x/manifests/new.pp").is_file());
+    // On the command line a tag that is there is kept, as r10k does.
+    let keeping = NativeSettings { keep_tags: true, ..NativeSettings::default() };
+    let keeping = Bench::with(home.path(), "http://127.0.0.1:1", keeping);
+    assert_eq!(commit(&keeping.install(&root, &tag, Compat::R10k3).unwrap()), tip);
+    git(&place, &["update-ref", "refs/tags/v1", "main"]);
+    assert_eq!(commit(&keeping.install(&root, &tag, Compat::R10k3).unwrap()), tip);
+    assert_eq!(commit(&bench.install(&root, &tag, Compat::R10k3).unwrap()), new);
     git(&place, &["update-ref", "-d", "refs/heads/main"]);
     let before = tree(&root);
     let error = bench.install(&root, &branch, Compat::R10k3).unwrap_err();

@@ -372,6 +372,7 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     add("install-path-outside", BothFail, "mod 'plain', git: '{git}/plain.git', ref: 'main', install_path: '../x'");
     add("local", Same, "mod 'mine', local: true\nmod 'plain', git: '{git}/plain.git', ref: 'main'");
     add("local-typed", Same, "mod 'mine', type: 'local'\nmod 'plain', git: '{git}/plain.git', ref: 'main'");
+    add("local-nowhere", OnlyCrane("r10k fails to purge a directory that is not there"), "moduledir 'nowhere'\nmod 'mine', local: true");
     add("empty", Same, "# nothing\n");
     add("duplicates", BothFail, "mod 'plain', git: '{git}/plain.git', ref: 'main'\nmod 'crane/plain', '1.0.0'");
     add("bad-name", BothFail, "mod '../x', git: '{git}/plain.git', ref: 'main'");

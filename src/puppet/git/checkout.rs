@@ -65,9 +65,30 @@ pub(in super::super) fn checkout(objects: &Objects, checkout: &Checkout<'_>) -> 
         writer.path.push('/');
         tree = repository.find_tree(id).map_err(missing)?;
     }
+    // Counted before anything is written: a tree of trees can be larger than any disk.
+    measure(&repository, &tree, &mut Room::new(checkout.cancelled)).map_err(
+        |fault| match fault {
+            Fault::Own(_) => Fault::refused(format!("the commit {} is not whole", checkout.commit)),
+            fault => fault,
+        },
+    )?;
     fs::create_dir(checkout.target)?;
     let left_out = checkout.without_spec.then_some("spec");
     writer.tree(&tree, checkout.target, attributes, left_out)
+}
+
+/// Whether a tree has more in it than a module may.
+fn measure(repository: &Repository, tree: &Tree<'_>, room: &mut Room<'_>) -> Result<()> {
+    room.enter()?;
+    for entry in tree {
+        room.entry()?;
+        if entry.filemode() == TREE {
+            let subtree = repository.find_tree(entry.id()).map_err(own)?;
+            measure(repository, &subtree, room)?;
+        }
+    }
+    room.leave();
+    Ok(())
 }
 
 struct Writer<'r> {

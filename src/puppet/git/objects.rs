@@ -14,6 +14,7 @@ use std::{
 };
 
 use git2::{Indexer, Odb, Oid, Repository};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{pack::Scanner, remote::Pack};
@@ -53,6 +54,26 @@ impl Objects {
     pub(in super::super) fn prepare(&self) -> io::Result<()> {
         fs::create_dir_all(self.root.join("objects/pack"))?;
         fs::create_dir_all(self.root.join("commits"))
+    }
+
+    /// The commit that a tag was of when it was fetched, if that is whole. Blocks.
+    pub(in super::super) fn tagged(&self, name: &str) -> Option<Oid> {
+        let commit = fs::read_to_string(self.tag(name)).ok()?;
+        Oid::from_str(&commit).ok().filter(|commit| self.has(*commit))
+    }
+
+    /// Notes that it is. Blocks.
+    pub(in super::super) fn note_tag(&self, name: &str, commit: Oid) -> io::Result<()> {
+        fs::create_dir_all(self.root.join("tags"))?;
+        let part = self.root.join("tags").join(uuid::Uuid::new_v4().simple().to_string());
+        fs::write(&part, commit.to_string())?;
+        fs::rename(part, self.tag(name))
+    }
+
+    /// A tag's name may have slashes in it, and be longer than a file's.
+    fn tag(&self, name: &str) -> PathBuf {
+        let hash: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.root.join("tags").join(hash)
     }
 
     /// Throws all of it away, because something in it is damaged. Blocks.

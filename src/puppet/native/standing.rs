@@ -69,19 +69,19 @@ pub(in super::super) async fn bring(
              --force, which does"
         )));
     }
-    if let (Some(note), Standing::Whole) = (note, stands) {
-        if note.asked == asked {
-            let lock_fits = options.lock.as_ref().is_none_or(|lock| *lock == note.lock);
-            let still = options.lock.is_some() || puppetfile.modules.iter().all(is_still);
-            let same = lock_fits
-                && (still || {
-                    let pins = resolve(native, settings, puppetfile, options, log).await?;
-                    pins.iter().eq(note.lock.modules.iter().map(|locked| &locked.pin))
-                });
-            if same {
-                let modules = installed(puppetfile, &note.lock);
-                return Ok(Outcome { modules, lock: Some(note.lock) });
-            }
+    if let (Some(note), Standing::Whole) = (note, stands)
+        && note.asked == asked
+    {
+        let lock_fits = options.lock.as_ref().is_none_or(|lock| *lock == note.lock);
+        let still = options.lock.is_some() || puppetfile.modules.iter().all(is_still);
+        let same = lock_fits
+            && (still || {
+                let pins = resolve(native, settings, puppetfile, options, log).await?;
+                pins.iter().eq(note.lock.modules.iter().map(|locked| &locked.pin))
+            });
+        if same {
+            let modules = installed(puppetfile, &note.lock);
+            return Ok(Outcome { modules, lock: Some(note.lock) });
         }
     }
     let outcome = install(native, settings, puppetfile, context, options, log).await?;

@@ -160,12 +160,24 @@ impl Repository<'_> {
                     Err(fault) => return Err(fault),
                 },
                 Wanted::Name(name) => {
+                    if self.native.keep_tags
+                        && let Some(commit) = self.objects.tagged(&name)
+                    {
+                        return Ok(commit);
+                    }
                     let refs = match &refs {
                         Some(refs) => refs,
                         None => refs.insert(self.refs(names).await?),
                     };
                     if let Some(found) = pick(refs, &name) {
-                        return Ok(found.target());
+                        let commit = found.target();
+                        if self.native.keep_tags && found.name.starts_with("refs/tags/") {
+                            let objects = self.objects.clone();
+                            self.native
+                                .blocking(move || Ok(objects.note_tag(&name, commit)?))
+                                .await?;
+                        }
+                        return Ok(commit);
                     }
                     if may_be_an_expression(&name)
                         && let Some(commit) = self.expression(&name).await?
