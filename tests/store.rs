@@ -3,7 +3,7 @@
 mod feed;
 mod kills;
 mod outages;
-mod redis_server;
+pub(crate) mod redis_server;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 

@@ -19,7 +19,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub(super) struct RedisServer {
+pub(crate) struct RedisServer {
     directory: TempDir,
     port: u16,
     child: Child,
@@ -27,7 +27,7 @@ pub(super) struct RedisServer {
 
 impl RedisServer {
     /// Its appended file makes every acknowledged commit outlive the process.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Self { child: Self::run(&directory, port), directory, port };
@@ -63,24 +63,24 @@ impl RedisServer {
         Some(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 
-    pub(super) fn command(&self, command: &str) -> String {
+    pub(crate) fn command(&self, command: &str) -> String {
         Self::ask(self.port, command).unwrap()
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.address())
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = Self::run(&self.directory, self.port);
         self.wait_until_it_answers();
     }
@@ -95,7 +95,7 @@ impl Drop for RedisServer {
 
 /// What the way does to what is on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     Forward,
     /// Nothing gets through in either direction, and nobody is told.
     Silent,
@@ -103,15 +103,15 @@ pub(super) enum Mode {
     Late(Duration),
 }
 
-pub(super) struct Way {
-    pub(super) address: SocketAddr,
+pub(crate) struct Way {
+    pub(crate) address: SocketAddr,
     mode: watch::Sender<Mode>,
     cut: watch::Sender<u64>,
     task: JoinHandle<()>,
 }
 
 impl Way {
-    pub(super) async fn to(server: SocketAddr) -> Self {
+    pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, cut) = (watch::Sender::new(Mode::Forward), watch::Sender::new(0));
@@ -138,12 +138,12 @@ impl Way {
         Self { address, mode, cut, task }
     }
 
-    pub(super) fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
     /// Ends every connection.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
     }
 }
