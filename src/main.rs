@@ -1,5 +1,8 @@
-//! `crane serve | check | openapi | completions`: reads the command line and the configuration,
-//! opens the parts, and hands over to the library.
+//! `crane serve | check | store | openapi | completions`: reads the command line and the
+//! configuration, opens the parts, and hands over to the library.
+
+#[path = "main/store.rs"]
+mod store;
 
 use std::{
     io::{IsTerminal, Write},
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match matches.subcommand() {
         Some(("serve", matches)) => configured(matches, serve),
         Some(("check", matches)) => configured(matches, check),
+        Some(("store", matches)) => store::run(matches),
         Some(("openapi", matches)) => openapi(matches),
         Some(("completions", matches)) => completions(matches),
         _ => Ok(ExitCode::FAILURE),
@@ -70,6 +74,7 @@ fn command() -> Command {
                              configuration cannot be used.",
                 ),
         ))
+        .subcommand(store::command())
         .subcommand(
             Command::new("openapi")
                 .about("Write the OpenAPI document")

@@ -1,5 +1,6 @@
 //! One list of promises, stamped on every backend; and what only one of them has to keep.
 
+mod export;
 mod feed;
 mod kills;
 mod outages;

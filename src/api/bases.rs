@@ -192,7 +192,12 @@ impl BasesApi {
     /// ```sh
     /// curl -N 'http://127.0.0.1:8888/builder/images/bases/debian-puppet/log?follow=true'
     /// ```
-    #[oai(path = "/bases/:name/log", method = "get", operation_id = "getBaseLog")]
+    #[oai(
+        path = "/bases/:name/log",
+        method = "get",
+        operation_id = "getBaseLog",
+        tag = "Tags::Builder"
+    )]
     async fn log(
         &self,
         request: &Request,
@@ -215,7 +220,12 @@ impl BasesApi {
     /// ```sh
     /// curl -X POST http://127.0.0.1:8888/builder/images/bases/debian-puppet/cancel
     /// ```
-    #[oai(path = "/bases/:name/cancel", method = "post", operation_id = "cancelBase")]
+    #[oai(
+        path = "/bases/:name/cancel",
+        method = "post",
+        operation_id = "cancelBase",
+        tag = "Tags::Builder"
+    )]
     async fn cancel(&self, jobs: Data<&Arc<Jobs>>, name: Path<String>) -> Answer<View> {
         jobs.0.cancel(&bases::resource(&name)).await?;
         self.get(jobs, name).await

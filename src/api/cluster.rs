@@ -134,9 +134,7 @@ impl ClusterApi {
     /// ```
     #[oai(path = "/", method = "get", operation_id = "listClusters", tag = "Tags::Cluster")]
     async fn list(&self, jobs: Data<&Arc<Jobs>>) -> Answer<Clusters> {
-        let records = clusters::list(&jobs.0.parts).await?;
-        let clusters = records.into_iter().map(|record| record.detail.token).collect();
-        Ok(Json(Clusters { clusters }))
+        Ok(Json(Clusters { clusters: clusters::tokens(&jobs.0.parts).await? }))
     }
 
     /// Register a machine that runs a Docker engine

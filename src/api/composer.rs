@@ -146,9 +146,7 @@ impl ComposerApi {
     /// ```
     #[oai(path = "/", method = "get", operation_id = "listCompositions", tag = "Tags::Composer")]
     async fn list(&self, jobs: Data<&Arc<Jobs>>) -> Answer<Compositions> {
-        let records = compositions::list(&jobs.0.parts).await?;
-        let compositions = records.into_iter().map(|record| record.detail.token).collect();
-        Ok(Json(Compositions { compositions }))
+        Ok(Json(Compositions { compositions: compositions::tokens(&jobs.0.parts).await? }))
     }
 
     /// Bring up a compose file
@@ -218,7 +216,12 @@ impl ComposerApi {
     /// ```sh
     /// curl -N 'http://127.0.0.1:8888/composer/CP2Q6aB0r9xK3mT7vWqLzE/log?follow=true'
     /// ```
-    #[oai(path = "/:token/log", method = "get", operation_id = "getCompositionLog")]
+    #[oai(
+        path = "/:token/log",
+        method = "get",
+        operation_id = "getCompositionLog",
+        tag = "Tags::Composer"
+    )]
     async fn log(
         &self,
         request: &Request,
@@ -241,7 +244,12 @@ impl ComposerApi {
     /// ```sh
     /// curl -X POST http://127.0.0.1:8888/composer/CP2Q6aB0r9xK3mT7vWqLzE/cancel
     /// ```
-    #[oai(path = "/:token/cancel", method = "post", operation_id = "cancelComposition")]
+    #[oai(
+        path = "/:token/cancel",
+        method = "post",
+        operation_id = "cancelComposition",
+        tag = "Tags::Composer"
+    )]
     async fn cancel(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<View> {
         jobs.0.cancel(&compositions::resource(&token)).await?;
         self.get(jobs, token).await

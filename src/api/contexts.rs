@@ -146,9 +146,7 @@ impl ContextsApi {
     /// ```
     #[oai(path = "/contexts", method = "get", operation_id = "listContexts", tag = "Tags::Builder")]
     async fn list(&self, jobs: Data<&Arc<Jobs>>) -> Answer<Contexts> {
-        let records = contexts::list(&jobs.0.parts).await?;
-        let contexts = records.into_iter().map(|record| record.detail.token).collect();
-        Ok(Json(Contexts { contexts }))
+        Ok(Json(Contexts { contexts: contexts::tokens(&jobs.0.parts).await? }))
     }
 
     /// Install the modules of a Puppetfile

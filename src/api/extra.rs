@@ -147,16 +147,13 @@ impl ExtraApi {
     #[oai(path = "/tokens", method = "get", operation_id = "listTokens")]
     async fn tokens(&self, jobs: Data<&Arc<Jobs>>) -> Answer<Tokens> {
         let parts = &jobs.0.parts;
-        let contexts = contexts::list(parts).await?.into_iter();
         let images = images::list(parts).await?.into_iter();
-        let clusters = clusters::list(parts).await?.into_iter();
-        let compositions = compositions::list(parts).await?.into_iter();
         let bases = bases::list(parts).await?.into_iter();
         Ok(Json(Tokens {
-            contexts: contexts.map(|record| record.detail.token).collect(),
+            contexts: contexts::tokens(parts).await?,
             images: images.map(|record| record.detail.token).collect(),
-            clusters: clusters.map(|record| record.detail.token).collect(),
-            compositions: compositions.map(|record| record.detail.token).collect(),
+            clusters: clusters::tokens(parts).await?,
+            compositions: compositions::tokens(parts).await?,
             bases: bases.map(|record| record.detail.name.to_string()).collect(),
         }))
     }

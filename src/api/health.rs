@@ -3,20 +3,13 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
+use poem_openapi::{OpenApi, payload::PlainText};
 
-use super::Tags;
-use crate::jobs::{Jobs, checks};
-
-#[derive(ApiResponse)]
-enum Readiness {
-    /// Success.
-    #[oai(status = 200)]
-    Ready(PlainText<String>),
-    /// Not ready: the text says why.
-    #[oai(status = 503)]
-    NotReady(PlainText<String>),
-}
+use super::{Tags, error::Failure};
+use crate::{
+    error::Error,
+    jobs::{Jobs, checks},
+};
 
 pub(super) struct HealthApi;
 
@@ -30,27 +23,27 @@ impl HealthApi {
     /// curl http://127.0.0.1:8888/livez
     /// ```
     #[oai(path = "/livez", method = "get", operation_id = "livez", tag = "Tags::Extra")]
-    async fn livez(&self) -> PlainText<&'static str> {
-        PlainText("alive\n")
+    async fn livez(&self) -> Result<PlainText<String>, Failure> {
+        Ok(PlainText("alive\n".into()))
     }
 
     /// Whether the process is ready for requests
     ///
-    /// A line for each part. Ready (200) is what reaches its store and follows it; another part
-    /// that does not answer is said, but makes no other Crane readier than this one. Needs no
-    /// token.
+    /// A line for each part. Ready (200) is what reaches its store and follows it, else it is 503
+    /// with the lines in the description; another part that does not answer is said, but makes no
+    /// other Crane readier than this one. Needs no token.
     ///
     /// ```sh
     /// curl http://127.0.0.1:8888/readyz
     /// ```
     #[oai(path = "/readyz", method = "get", operation_id = "readyz", tag = "Tags::Extra")]
-    async fn readyz(&self, jobs: Data<&Arc<Jobs>>) -> Readiness {
+    async fn readyz(&self, jobs: Data<&Arc<Jobs>>) -> Result<PlainText<String>, Failure> {
         let readiness = checks::readiness(jobs.0).await;
         let line = |(part, verdict): &(&str, String)| format!("{part}: {verdict}\n");
-        let lines = PlainText(readiness.lines.iter().map(line).collect());
+        let lines: String = readiness.lines.iter().map(line).collect();
         match readiness.ready {
-            true => Readiness::Ready(lines),
-            false => Readiness::NotReady(lines),
+            true => Ok(PlainText(lines)),
+            false => Err(Error::unavailable("crane", lines.trim_end()).into()),
         }
     }
 }

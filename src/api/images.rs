@@ -231,7 +231,12 @@ impl ImagesApi {
     /// ```sh
     /// curl -N 'http://127.0.0.1:8888/builder/images/CT2Q6aB0r9xK3mT7vWqLzE-IMweb/log?follow=true'
     /// ```
-    #[oai(path = "/images/:token/log", method = "get", operation_id = "getImageLog")]
+    #[oai(
+        path = "/images/:token/log",
+        method = "get",
+        operation_id = "getImageLog",
+        tag = "Tags::Builder"
+    )]
     async fn log(
         &self,
         request: &Request,
@@ -254,7 +259,12 @@ impl ImagesApi {
     /// ```sh
     /// curl -X POST http://127.0.0.1:8888/builder/images/CT2Q6aB0r9xK3mT7vWqLzE-IMweb/cancel
     /// ```
-    #[oai(path = "/images/:token/cancel", method = "post", operation_id = "cancelImage")]
+    #[oai(
+        path = "/images/:token/cancel",
+        method = "post",
+        operation_id = "cancelImage",
+        tag = "Tags::Builder"
+    )]
     async fn cancel(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<View> {
         jobs.0.cancel(&images::resource(&token)).await?;
         self.get(jobs, token).await

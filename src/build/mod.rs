@@ -85,7 +85,8 @@ pub async fn image(
 }
 
 /// Removes what was made for a resource: its images from the engine, found by the labels that were
-/// given with the request, and its digest from the registry.
+/// given with the request, and its digest from the registry; without one, the digests that the
+/// engine pushed these images under.
 ///
 /// Gives what could not be removed, in sentences.
 pub async fn remove(
@@ -97,8 +98,8 @@ pub async fn remove(
 ) -> Result<Vec<String>> {
     let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut digests: BTreeSet<String> = digest.map(str::to_owned).into_iter().collect();
-    if let Some(registry) = registry {
-        // A build that was ended between its push and its record.
+    if let (Some(registry), None) = (registry, digest) {
+        // A build that was ended between its push and its record: the engine knows the digest.
         let prefix = format!("{}@", registry.reference(tag));
         for image in engine.images_labelled(&labels).await? {
             let pushed = image.repo_digests.iter().filter_map(|name| name.strip_prefix(&prefix));

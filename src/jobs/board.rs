@@ -159,6 +159,7 @@ impl Board {
         let mut ready = Vec::new();
         let held = self.jobs.values().filter(|seen| seen.current.job.state != State::Queued);
         let mut locks: BTreeSet<String> = held.flat_map(|seen| seen.current.job.locks()).collect();
+        let mut full: Vec<Class> = Vec::new();
         for (id, seen) in &self.jobs {
             let job = &seen.current.job;
             let first = self.by_resource.get(&job.resource).and_then(BTreeSet::first) == Some(id);
@@ -171,7 +172,13 @@ impl Board {
                 due = Some(due.map_or(when, |due| due.min(when)));
                 continue;
             }
-            if job.locks().any(|lock| locks.contains(&lock)) || !free(Class::of(job)) {
+            // Thousands may wait for a class that is full; its locks are not looked at.
+            let class = Class::of(job);
+            if full.contains(&class) || job.locks().any(|lock| locks.contains(&lock)) {
+                continue;
+            }
+            if !free(class) {
+                full.push(class);
                 continue;
             }
             locks.extend(job.locks());

@@ -90,7 +90,12 @@ pub async fn get(parts: &Parts, token: &str) -> Result<Record<Cluster>> {
     }
 }
 
-pub async fn list(parts: &Parts) -> Result<Vec<Record<Cluster>>> {
+/// Tokens of all clusters, oldest first.
+pub async fn tokens(parts: &Parts) -> Result<Vec<String>> {
+    records::tokens(&*parts.store, Kind::Cluster).await
+}
+
+pub(super) async fn list(parts: &Parts) -> Result<Vec<Record<Cluster>>> {
     records::all(&*parts.store, Kind::Cluster).await
 }
 

@@ -82,7 +82,12 @@ async fn observe(
     clusters::within_limit(deploy::status(&engine, &resource.id, &composition)).await
 }
 
-pub async fn list(parts: &Parts) -> Result<Vec<Record<Composition>>> {
+/// Tokens of all compositions, oldest first.
+pub async fn tokens(parts: &Parts) -> Result<Vec<String>> {
+    records::tokens(&*parts.store, Kind::Composition).await
+}
+
+pub(super) async fn list(parts: &Parts) -> Result<Vec<Record<Composition>>> {
     records::all(&*parts.store, Kind::Composition).await
 }
 

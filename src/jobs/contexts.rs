@@ -58,8 +58,9 @@ pub async fn get(parts: &Parts, token: &str) -> Result<Record<Context>> {
     records::find(&*parts.store, &resource(token)).await
 }
 
-pub async fn list(parts: &Parts) -> Result<Vec<Record<Context>>> {
-    records::all(&*parts.store, Kind::Context).await
+/// Tokens of all contexts, oldest first.
+pub async fn tokens(parts: &Parts) -> Result<Vec<String>> {
+    records::tokens(&*parts.store, Kind::Context).await
 }
 
 /// Tokens of the images that are built from a context. They begin with the context's, so no image's

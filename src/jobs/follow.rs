@@ -203,10 +203,10 @@ impl Jobs {
     /// cleared away.
     pub(super) async fn take_over(&self, current: &Versioned, beat: u64) -> Result<()> {
         let store = &*self.parts.store;
-        let Some((owner, fence)) = queue::holder(store, current.id).await? else { return Ok(()) };
+        let (owner, fence) = queue::holder(store, current.id).await?.unzip();
         let mut job = current.job.clone();
         // A process that lost its lease, as the store did not answer, has not died.
-        job.crashes += u32::from(owner != self.owner);
+        job.crashes += u32::from(owner.as_ref().is_some_and(|owner| *owner != self.owner));
         job.delay = 0;
         if job.crashes >= CRASHES && job.ending.is_none() {
             job.ending = Some(Ending {

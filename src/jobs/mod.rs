@@ -145,6 +145,9 @@ pub struct Jobs {
     stopping: CancellationToken,
 }
 
+/// A board that lags behind its store for so long does not follow it any more.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Held for one short operation, never across an await. A panic in another holder cannot leave
 /// what is behind these locks half changed, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -261,6 +264,10 @@ impl Jobs {
             // An error is the end of this process's jobs.
             _ = seen.wait_for(|seen| *seen >= now) => Ok(()),
             () = self.stopping.cancelled() => Err(being_stopped()),
+            () = tokio::time::sleep(SILENCE) => {
+                let reason = "it takes commits, but its feed of changes is silent";
+                Err(Error::passing("store", reason, None))
+            }
         }
     }
 

@@ -43,12 +43,10 @@ async fn ids(jobs: &Jobs, kind: Kind) -> Result<Vec<String>> {
     }
     let parts = &jobs.parts;
     Ok(match kind {
-        Kind::Context => each(contexts::list(parts).await?, |context| context.token),
+        Kind::Context => contexts::tokens(parts).await?,
         Kind::Base => each(bases::list(parts).await?, |base| base.name.to_string()),
         Kind::Image => each(images::list(parts).await?, |image| image.token),
-        Kind::Cluster => each(clusters::list(parts).await?, |cluster| cluster.token),
-        Kind::Composition => {
-            each(compositions::list(parts).await?, |composition| composition.token)
-        }
+        Kind::Cluster => clusters::tokens(parts).await?,
+        Kind::Composition => compositions::tokens(parts).await?,
     })
 }

@@ -268,16 +268,21 @@ pub(super) fn requeue(batch: Batch, current: &Versioned, mut job: Job) -> Result
     Ok(let_go(batch, id, &current.job))
 }
 
-/// Takes a job from a holder that is gone: `beat` is the revision of its last sign of life. `false`:
-/// it has given one since, or somebody else was faster.
+/// Takes a job from a holder that is gone: `beat` is the revision of its last sign of life. Without
+/// a fence there is no holder at all, as in a store that was imported. `false`: it has given one
+/// since, or somebody else was faster.
 pub(super) async fn take_over(
     store: &dyn Store,
     current: &Versioned,
-    fence: Fence,
+    fence: Option<Fence>,
     beat: u64,
     job: Job,
 ) -> Result<bool> {
-    let batch = fence.batch().check(current.id.beat(), Expected::Revision(beat));
+    let id = current.id;
+    let batch = match fence {
+        Some(fence) => fence.batch().check(id.beat(), Expected::Revision(beat)),
+        None => Batch::new().check(id.lease(), Expected::Absent),
+    };
     Ok(store.commit(requeue(batch, current, job)?).await?.is_some())
 }
 

@@ -273,6 +273,11 @@ pub(super) async fn find<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// Tokens of all resources of a kind whose tokens sort by creation, without reading the records.
+pub(super) async fn tokens(store: &dyn Store, kind: Kind) -> Result<Vec<String>> {
+    store.names(&kind.prefix()).await
+}
+
 /// Every resource of a kind, oldest first.
 pub(super) async fn all<T: serde::de::DeserializeOwned>(
     store: &dyn Store,

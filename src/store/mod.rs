@@ -5,6 +5,7 @@
 //! (`records.rs`) are made of these, once for all backends.
 
 mod batch;
+mod export;
 mod feed;
 mod filesystem;
 mod memory;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use crate::error::{Error, Result};
 
 pub use batch::{Batch, Expected, Op};
+pub use export::{Exported, export, import};
 pub use records::Stored;
 
 /// The value under a key, and which commit made it.
@@ -83,8 +85,10 @@ pub trait Store: Send + Sync {
 
 /// Opens the backend that the URL names: `memory:`, `filesystem:` (in the data directory),
 /// `filesystem:/path`, `redis://...` or `rediss://...`.
+///
+/// A store that an import left half filled is refused.
 pub async fn open(url: &str, data_dir: &Path) -> Result<Arc<dyn Store>> {
-    Ok(match url.split_once(':') {
+    let store: Arc<dyn Store> = match url.split_once(':') {
         Some(("memory", "")) => Arc::new(memory::Memory::default()),
         Some(("filesystem", "")) => Arc::new(filesystem::open(&data_dir.join("store")).await?),
         Some(("filesystem", path)) => Arc::new(filesystem::open(Path::new(path)).await?),
@@ -95,7 +99,9 @@ pub async fn open(url: &str, data_dir: &Path) -> Result<Arc<dyn Store>> {
                  'redis://host:port/db', 'rediss://host:port/db'",
             ));
         }
-    })
+    };
+    export::refuse_half_imported(&*store).await?;
+    Ok(store)
 }
 
 /// The least key that is greater than every key with this prefix; `None` when there is no such
