@@ -21,8 +21,11 @@ async fn post(crane: &Crane, script: &str) -> String {
     format!("/builder/images/{}", body["token"].as_str().unwrap())
 }
 
+/// What was printed, without the number that BuildKit gives to the step that printed it.
 fn text(event: &Event) -> &str {
-    event.data["text"].as_str().unwrap_or_default()
+    let text = event.data["text"].as_str().unwrap_or_default();
+    let words = text.strip_prefix('#').and_then(|text| text.split_once(' '));
+    words.map_or(text, |(_, said)| said)
 }
 
 /// What a script printed, one line for each: not where the step itself is told.

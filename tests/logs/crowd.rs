@@ -9,28 +9,20 @@ use std::{
 use super::{crane, numbers, post, printed};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_a_build_that_prints_without_end_is_bounded_and_says_so() {
+async fn a_build_that_prints_20_mb_has_a_log_that_says_what_is_left_out() {
     let crane = crane().await;
-    // An engine cuts what one step prints, so there are many.
-    let line = "x".repeat(98);
-    let step = format!("RUN yes {line} | head -n 10000\n");
-    let dockerfile = format!(
-        "FROM {}\nRUN : {}\n{}RUN echo the-end\n",
-        crate::support::rig("RIG_BASE"),
-        uuid::Uuid::new_v4(),
-        step.repeat(20)
-    );
-    let form = crate::support::Form::default().text("imageName", "endless");
-    let form = form.file("dockerfile", "Dockerfile", dockerfile);
-    let body = crane.post("/builder/images", form).await.ok();
-    let path = format!("/builder/images/{}", body["token"].as_str().unwrap());
+    let script = format!("yes {} | head -n 200000; echo the-end", "x".repeat(99));
+    let path = post(&crane, &script).await;
     crane.finished(&path).await;
     let text = crane.get(&format!("{path}/log")).await.text;
-    let kept: usize = text.lines().map(|line| line.split_once("] ").unwrap().1.len()).sum();
-    assert!((1024 * 1024..=8 * 1024 * 1024).contains(&kept), "{kept} bytes");
-    let marks: Vec<_> = text.lines().filter(|line| line.contains("the log ends here")).collect();
-    assert_eq!(marks.len(), 1, "{marks:?}");
-    assert!(text.trim_end().ends_with(marks[0]), "nothing comes behind the mark");
+    assert!(text.len() < 16 * 1024 * 1024, "{} bytes", text.len());
+    // BuildKit has a limit of its own for each step, which is lower than Crane's for the whole.
+    let said = |mark: &str| text.lines().filter(|line| line.contains(mark)).count();
+    let marks = (said("[output clipped, log limit "), said("[the log ends here: "));
+    assert!([(1, 0), (0, 1)].contains(&marks), "{marks:?}, {} bytes", text.len());
+    let followed = crane.http.follow(&format!("{path}/log"), None).await.all().await;
+    assert!(super::as_text(&followed) == text);
+    assert_eq!(followed.last().unwrap().name, "end");
     crane.close().await;
 }
 
