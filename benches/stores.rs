@@ -1,5 +1,6 @@
 //! What a record costs: created by many writers at a time, each of whom waits until it is durable,
-//! and read by one reader. The directory is on the disk that holds temporary files (`TMPDIR`).
+//! and read by one reader; and what opening a large store and listing a page of it costs. The
+//! directory is on the disk that holds temporary files (`TMPDIR`).
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -11,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crane::store::{self, Store};
+use crane::store::{self, Batch, Store};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 /// As many requests as Crane's load test has under way at a time.
 const WRITERS: u64 = 64;
+
+/// More than a server collects in years.
+const MANY: u32 = 100_000;
 
 /// A finished context, as `jobs` stores it.
 const RECORD: &[u8] = br#"{"status":"finished","description":"an empty context","created":"2026-01-01T00:00:00.000000000Z","detail":{"token":"CT2Q6aB0r9xK3mT7vWqLzE","group":"default","modules":[]}}"#;
@@ -47,6 +51,41 @@ fn stores(criterion: &mut Criterion) {
         });
     }
     group.finish();
+
+    let large = tempfile::tempdir().unwrap();
+    runtime.block_on(fill(large.path()));
+    let mut group = criterion.benchmark_group(format!("of {MANY} records"));
+    group.sample_size(10);
+    group.bench_function("open", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let began = Instant::now();
+            for _ in 0..rounds {
+                runtime.block_on(store::open("filesystem:", large.path())).unwrap();
+            }
+            began.elapsed()
+        });
+    });
+    let store = runtime.block_on(store::open("filesystem:", large.path())).unwrap();
+    let mut page = 0;
+    group.bench_function("list a page of 100", |bencher| {
+        bencher.iter(|| {
+            page = (page + 100) % (MANY - 100);
+            let after = format!("context:CT{page:06}");
+            let found = runtime.block_on(store.list("context:", Some(&after), 100)).unwrap();
+            assert!(found.len() >= 99);
+        });
+    });
+    group.finish();
+}
+
+async fn fill(directory: &Path) {
+    let store = store::open("filesystem:", directory).await.unwrap();
+    for first in (0..MANY).step_by(500) {
+        let batch = (first..first + 500).fold(Batch::new(), |batch, number| {
+            batch.put(format!("context:CT{number:06}"), RECORD.to_vec())
+        });
+        store.commit(batch).await.unwrap();
+    }
 }
 
 async fn open(url: &str, directory: &Path) -> Arc<dyn Store> {

@@ -1,5 +1,16 @@
 //! Parts that fail in the middle: what is told, that nothing half-made is left, and that the next
-//! good request works.
+//! good request works. `install/faults` runs all of these for longer than the suite does.
+
+mod away;
+mod bad_registry;
+mod clock;
+mod dead;
+mod engine;
+mod killed;
+mod quickstart;
+mod registry;
+mod stopped;
+mod versions;
 
 use std::{
     fs,
@@ -13,7 +24,21 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::support::{Crane, Form, docker::docker, rig};
+use crate::support::{Crane, Form, Program, docker::docker, rig};
+
+/// Whether `install/faults` runs this, which has more time than the suite.
+fn long() -> bool {
+    std::env::var_os("CRANE_TEST_LONG").is_some()
+}
+
+/// An image whose build prints `began` and goes on for so many seconds. Nothing of it is in the
+/// engine's cache.
+fn long_build(name: &str, seconds: u64) -> Form {
+    let unique = uuid::Uuid::new_v4();
+    let base = rig("RIG_BASE");
+    let dockerfile = format!("FROM {base}\nRUN : {unique}; echo began; sleep {seconds}\n");
+    Form::default().text("imageName", name).file("dockerfile", "Dockerfile", dockerfile)
+}
 
 /// Passes a TCP port on to the engine's socket; aborting it cuts every connection.
 async fn relay() -> (SocketAddr, JoinHandle<()>) {
@@ -149,4 +174,39 @@ async fn a_full_disk_fails_an_installation_and_leaves_none_of_it() {
     let body = crane.post("/builder/contexts", form()).await.ok();
     crane.finished(&format!("/builder/contexts/{}", body["token"].as_str().unwrap())).await;
     crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_while_a_job_runs_loses_nothing_that_was_acknowledged() {
+    let disk = Disk::of(64);
+    let data = disk.path().join("crane");
+    let program = Program::new(&data);
+    let mut served = program.start();
+    let body = served.http.post("/builder/images", long_build("disk", 8)).await.ok();
+    let image = format!("/builder/images/{}", body["token"].as_str().unwrap());
+    served.prints(&image, "began", 1).await;
+    disk.fill(64);
+    // Small records may find room for a while.
+    let mut kept = Vec::new();
+    let refused = loop {
+        let answer = served.http.post("/builder/contexts", Form::default()).await;
+        if answer.status != 200 {
+            break answer.error();
+        }
+        kept.push(answer.json()["token"].as_str().unwrap().to_owned());
+    };
+    assert_eq!((refused.0, &*refused.1), (503, "unavailable"));
+    if long() {
+        // The build itself comes to its end meanwhile.
+        tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    }
+    disk.make_room();
+    let body = served.ends(&image).await;
+    assert_eq!(body["status"], "finished", "{body:#}\n{}", served.log());
+    served.end("KILL");
+    let served = program.start();
+    assert_eq!(served.http.get(&image).await.ok(), body);
+    let contexts = served.http.get("/builder/contexts").await.text;
+    assert!(kept.iter().all(|token| contexts.contains(token)), "{kept:?}: {contexts}");
+    served.purge().await;
 }

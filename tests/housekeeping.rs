@@ -6,7 +6,7 @@ use crane::config::Sources;
 use serde_json::Value;
 
 use crate::{
-    store::redis_server::RedisServer,
+    support::redis_server::RedisServer,
     support::{Crane, Form, image, puppetfile, rig, within},
 };
 

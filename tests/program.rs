@@ -1,15 +1,11 @@
 //! The program itself: its exit codes, its signals, and what a killed one leaves behind.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Output, Stdio},
-};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Form, docker, http::Http, rig};
+use crate::support::{Form, Program, docker, rig};
 
 fn crane(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crane"));
@@ -22,56 +18,6 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) 
     let Output { status, stdout, stderr } = crane(arguments, variables).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
-}
-
-/// `crane serve` as a process of its own, which is killed when this is dropped.
-struct Served {
-    child: Child,
-    http: Http,
-}
-
-impl Served {
-    fn start(data_dir: &Path) -> Self {
-        let (engine, registry) = (rig("RIG_ENGINE"), rig("RIG_REGISTRY"));
-        let arguments =
-            ["serve", "--bind", "127.0.0.1:0", "--data-dir", data_dir.to_str().unwrap()];
-        let variables = [("CRANE_ENGINE", engine.as_str()), ("CRANE_REGISTRY", registry.as_str())];
-        let mut child = crane(&arguments, &variables).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = lines
-            .by_ref()
-            .map(Result::unwrap)
-            .find_map(|line| line.split_once("Swagger UI is ").map(|(_, url)| url.to_owned()))
-            .expect("crane says where it listens");
-        let url = url.split_once("/\"").unwrap().0.to_owned();
-        // Else its log would fill the pipe and hold it up.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, http: Http::new(&url) }
-    }
-
-    async fn reaches(&self, path: &str, status: &str) -> Value {
-        for _ in 0..2400 {
-            let body = self.http.get(path).await.ok();
-            if body["status"] == status {
-                return body;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        panic!("{path} is not {status}: {}", self.http.get(path).await.text)
-    }
-
-    fn signal(&mut self, signal: &str) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -128,10 +74,10 @@ fn check_shows_what_is_in_force_without_secrets_and_tries_every_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_a_request_end_and_keeps_the_state() {
     let data = TempDir::new().unwrap();
-    let mut served = Served::start(data.path());
+    let mut served = Program::new(data.path()).start();
     let body = served.http.post("/builder/contexts", Form::default()).await.ok();
-    assert_eq!(served.signal("TERM"), Some(0));
-    let served = Served::start(data.path());
+    assert_eq!(served.end("TERM"), Some(0));
+    let served = Program::new(data.path()).start();
     let path = format!("/builder/contexts/{}", body["token"].as_str().unwrap());
     assert_eq!(served.http.get(&path).await.ok(), body);
 }
@@ -139,7 +85,7 @@ async fn sigterm_lets_a_request_end_and_keeps_the_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_a_killed_process_left_is_taken_up_and_finished() {
     let data = TempDir::new().unwrap();
-    let mut served = Served::start(data.path());
+    let mut served = Program::new(data.path()).start();
     let git = rig("RIG_GIT");
     let puppetfile = format!("mod 'stdlib', git: '{git}/puppetlabs-stdlib.git', tag: 'v8.5.0'\n");
     let form = Form::default().file("puppetfile", "Puppetfile", puppetfile);
@@ -152,9 +98,9 @@ async fn work_that_a_killed_process_left_is_taken_up_and_finished() {
         format!("services:\n  a:\n    image: {}\n    command: [sleep, '99']\n", rig("RIG_BASE"));
     let form = Form::default().file("composefile", "c.yml", compose);
     let composition = served.http.post("/composer", form).await.ok();
-    served.signal("KILL");
+    served.end("KILL");
 
-    let mut served = Served::start(data.path());
+    let mut served = Program::new(data.path()).start();
     let token = |body: &Value| body["token"].as_str().unwrap().to_owned();
     served.reaches(&format!("/builder/contexts/{}", token(&context)), "finished").await;
     served.reaches(&format!("/builder/images/{}", token(&image)), "finished").await;
@@ -166,17 +112,17 @@ async fn work_that_a_killed_process_left_is_taken_up_and_finished() {
     let purged = served.http.send("POST", "/extra/purge", &[], vec![]).await.ok();
     assert_eq!(purged["status"], "finished", "{purged}");
     assert_eq!(docker::docker(&["ps", "--all", "--quiet", "--filter", &label]), "");
-    assert_eq!(served.signal("TERM"), Some(0));
+    assert_eq!(served.end("TERM"), Some(0));
 }
 
 #[test]
 fn a_second_process_on_one_store_says_who_has_it() {
     let data = TempDir::new().unwrap();
-    let served = Served::start(data.path());
+    let served = Program::new(data.path()).start();
     let arguments = ["serve", "--bind", "127.0.0.1:0", "--data-dir", data.path().to_str().unwrap()];
     let (code, _, error) = run(&arguments, &[]);
     assert_eq!(code, 1);
-    let words = format!("in use by the process {}", served.child.id());
+    let words = format!("in use by the process {}", served.id());
     assert!(error.contains(&words), "{error}");
 }
 

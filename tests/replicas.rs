@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde_json::Value;
 
 use crate::{
-    store::redis_server::{Mode, RedisServer, Way},
+    support::redis_server::{Mode, RedisServer, Way},
     support::{Crane, Form, docker::assert_nothing_labelled, image, puppetfile, rig, within},
 };
 

@@ -4,7 +4,6 @@ mod export;
 mod feed;
 mod kills;
 mod outages;
-pub(crate) mod redis_server;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
@@ -212,6 +211,31 @@ async fn values_are_any_bytes(scope: Scope) {
     assert_eq!(scope.store.get(&scope.key("a")).await.unwrap().unwrap().value, value);
 }
 
+async fn lists_of_large_values_and_of_many_records_are_whole(scope: Scope) {
+    let value = |number: u32| vec![u8::try_from(number % 256).unwrap(); 700_000];
+    let key = |number: u32| scope.key(&format!("large:{number:02}"));
+    for number in 0..12 {
+        scope.store.put_if_absent(&key(number), value(number)).await.unwrap();
+    }
+    for (after, limit, expected) in [(None, 100, 0..12), (Some(key(2)), 7, 3..10)] {
+        let found = scope.store.list(&scope.key("large:"), after.as_deref(), limit).await.unwrap();
+        let found = found.into_iter().map(|(key, entry)| (key, entry.value));
+        assert!(found.eq(expected.map(|number| (key(number), value(number)))));
+    }
+    for hundred in 0..25 {
+        let batch = (0..100).fold(Batch::new(), |batch, number| {
+            batch.put(scope.key(&format!("many:{:05}", hundred * 100 + number)), vec![])
+        });
+        scope.store.commit(batch).await.unwrap().unwrap();
+    }
+    for (limit, expected) in [(10_000, 2_500), (2_500, 2_500), (2_001, 2_001)] {
+        let found = scope.store.list(&scope.key("many:"), None, limit).await.unwrap();
+        assert_eq!(found.len(), expected);
+        assert_eq!(found[expected - 1].0, scope.key(&format!("many:{:05}", expected - 1)));
+    }
+    scope.store.delete_all(&scope.prefix).await.unwrap();
+}
+
 async fn no_update_is_lost_among_many_writers(scope: Scope) {
     let key = scope.key("numbers");
     scope.store.create(&key, &BTreeSet::<u32>::new()).await.unwrap();
@@ -261,6 +285,7 @@ macro_rules! promises {
             appends_are_listed_in_the_order_of_their_commits,
             whoever_lists_sees_batches_whole,
             values_are_any_bytes,
+            lists_of_large_values_and_of_many_records_are_whole,
             no_update_is_lost_among_many_writers,
             typed_records_are_created_once_and_walked_whole,
             the_feed_tells_every_commit_in_order,

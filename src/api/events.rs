@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Events that are read at a time.
-const PAGE: usize = 64;
+/// Events that are sent at a time. Sixteen of these wait for each client that does not read.
+const PAGE: usize = 8;
 
 /// Which events a client wants; none given: all.
 struct Filter {
@@ -102,18 +102,19 @@ impl Following {
             self.news.mark_unchanged();
             let store = &*self.jobs.parts.store;
             let page = events::list(store, self.after, PAGE).await?;
-            // Asked after the page was read, so that none is missed which went in between.
-            let forgotten = events::forgotten(store).await?;
-            if forgotten > std::mem::replace(&mut self.forgotten, forgotten)
-                && forgotten > self.after
-            {
-                // This client reads so slowly that what comes next is gone.
-                self.gap = true;
-                self.after = forgotten;
-                continue;
+            let full = page.len() == PAGE;
+            if full {
+                // Asked after the page was read, so that none is missed which went in between.
+                let forgotten = events::forgotten(store).await?;
+                let more = forgotten > std::mem::replace(&mut self.forgotten, forgotten);
+                if more && forgotten > self.after {
+                    // This client reads so slowly that what comes next is gone.
+                    self.gap = true;
+                    self.after = forgotten;
+                    continue;
+                }
             }
             let mut text = String::new();
-            let full = page.len() == PAGE;
             for (revision, event) in page {
                 self.after = revision;
                 let view = View::from(event);

@@ -28,8 +28,8 @@ use self::{
     references::{Base, Resolver},
 };
 use crate::{
-    engine::{Build, Engine, Failure, Login, Outcome},
-    error::{Error, Problem, Result},
+    engine::{Build, Engine, Failure, Login, Outcome, api::ImageSummary},
+    error::{Error, Problem, Result, chain},
     model::{Channel, Log},
     registry::{Deletion, Registry},
 };
@@ -81,7 +81,48 @@ pub async fn image(
         context_key: request.context_token.clone().unwrap_or_else(|| request.tag.clone()),
     };
     let image = build_well(engine, build, request, plan.parsed.as_ref(), log).await?;
-    publish::publish(engine, registry, login.as_ref(), request, &image, log).await
+    let built = publish::publish(engine, registry, login.as_ref(), request, &image, log).await?;
+    if let Err(error) = remove_unfinished(engine, registry, request, &built).await {
+        // It has the labels of the resource, and goes with that.
+        tracing::warn!(error = chain(&error), "what an earlier run left cannot be removed now");
+    }
+    Ok(built)
+}
+
+/// Removes what earlier runs for this request made that were cut short: images that have no name,
+/// as the one that was built has it now.
+async fn remove_unfinished(
+    engine: &Engine,
+    registry: Option<&Registry>,
+    request: &Request,
+    built: &Built,
+) -> Result<()> {
+    let mut digests = BTreeSet::new();
+    for image in engine.images_labelled(&filters(&request.labels)).await? {
+        let named = image.repo_tags.iter().any(|tag| tag != "<none>:<none>");
+        if image.id == built.image_id || named {
+            continue;
+        }
+        if let Some(registry) = registry {
+            digests.extend(pushed(&image, &registry.reference(&request.tag)));
+        }
+        engine.remove_image(&image.id).await?;
+    }
+    let Some(registry) = registry else { return Ok(()) };
+    for digest in digests.iter().filter(|digest| built.digest.as_ref() != Some(digest)) {
+        registry.delete(&request.tag, digest, digest).await?;
+    }
+    Ok(())
+}
+
+fn filters(labels: &BTreeMap<String, String>) -> Vec<String> {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+/// The digests under which an image was pushed to a repository.
+fn pushed(image: &ImageSummary, repository: &str) -> Vec<String> {
+    let digests = image.repo_digests.iter().filter_map(|name| name.split_once('@'));
+    digests.filter(|(name, _)| *name == repository).map(|(_, digest)| digest.to_owned()).collect()
 }
 
 /// Removes what was made for a resource: its images from the engine, found by the labels that were
@@ -96,14 +137,12 @@ pub async fn remove(
     tag: &str,
     digest: Option<&str>,
 ) -> Result<Vec<String>> {
-    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels = filters(labels);
     let mut digests: BTreeSet<String> = digest.map(str::to_owned).into_iter().collect();
     if let (Some(registry), None) = (registry, digest) {
         // A build that was ended between its push and its record: the engine knows the digest.
-        let prefix = format!("{}@", registry.reference(tag));
         for image in engine.images_labelled(&labels).await? {
-            let pushed = image.repo_digests.iter().filter_map(|name| name.strip_prefix(&prefix));
-            digests.extend(pushed.map(str::to_owned));
+            digests.extend(pushed(&image, &registry.reference(tag)));
         }
     }
     let mut left = engine.remove_images_labelled(&labels).await?;

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Parts, contexts,
-    records::{self, Context, Record, Tree},
+    records::{self, Context, Record, Status, Tree},
 };
 use crate::{
     error::{Error, Result},
@@ -215,7 +215,16 @@ pub(super) async fn remove_artifact(parts: &Parts, token: &str) -> Result<Option
     }
 }
 
-/// Removes the directories of contexts that are no more, left by a process that was killed or away.
+/// Whether a context has a directory, or will have one: its installation was neither given up nor
+/// is it gone.
+pub(super) async fn is_wanted(parts: &Parts, token: &str) -> Result<bool> {
+    let key = contexts::resource(token).key();
+    let context = parts.store.read::<Record<Context>>(&key).await?;
+    let given_up = |status| matches!(status, Status::Error | Status::Cancelled);
+    Ok(context.is_some_and(|context| !given_up(context.value.status)))
+}
+
+/// Removes the directories that no context wants, left by a process that was killed or away.
 pub(super) async fn sweep(parts: &Parts) -> Result<()> {
     let contexts = parts.data_dir.join("contexts");
     let names = blocking(move || {
@@ -226,14 +235,16 @@ pub(super) async fn sweep(parts: &Parts) -> Result<()> {
     .await?;
     for name in names {
         let token = name.split('.').next().unwrap_or_default();
-        let known = parts.store.get(&contexts::resource(token).key()).await?.is_some();
-        if token.starts_with("CT") && !known {
+        if token.starts_with("CT") && !is_wanted(parts, token).await? {
             tracing::info!(token, "removing the directory of a context that is no more");
             forget(parts, token).await?;
         }
     }
-    let work = parts.puppet.work.clone();
+    let (work, contexts) = (parts.puppet.work.clone(), parts.data_dir.join("contexts"));
     blocking(move || {
+        for directory in [&work, &contexts] {
+            puppet::remove_left_behind(directory).map_err(Error::internal)?;
+        }
         // Making one removes those beside it that nobody holds.
         for prefix in ["pack-", "fetch-"] {
             Scratch::make(&work, prefix).map_err(Error::internal)?;

@@ -17,6 +17,7 @@ mod scratch;
 mod tree;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -99,4 +100,11 @@ pub async fn install(
 /// The name and version of the program that installs, as `r10k 3.15.4`.
 pub async fn version() -> Result<String> {
     r10k::version().await
+}
+
+/// Removes what runs left in a directory that were killed, with the processes that still write to
+/// it. Blocks.
+pub fn remove_left_behind(parent: &Path) -> io::Result<()> {
+    // Making one removes those beside it that nobody holds.
+    Scratch::make(parent, puppetfile::STAGING_PREFIX).map(drop)
 }

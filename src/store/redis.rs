@@ -39,7 +39,7 @@ const CHANGES_AT_ONCE: usize = 2_000;
 /// Records, and about how many bytes of them, that one script reads: Redis does nothing else in
 /// the meantime.
 const LISTED_AT_ONCE: usize = 1_000;
-const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+const BYTES_AT_ONCE: usize = 1024 * 1024;
 
 /// How long Redis is asked to wait for a change before the connection is tried anew: one that was
 /// cut off in silence is noticed by then.
@@ -132,7 +132,9 @@ async fn refuse_eviction(link: &Link) -> Result<()> {
         Some(other) => Err(Error::unavailable(
             "store",
             format!(
-                "Redis has maxmemory-policy '{other}' and would drop records; set 'noeviction'"
+                "Redis at {} has maxmemory-policy '{other}' and would drop records; set \
+                 'noeviction'",
+                link.address()
             ),
         )),
     }

@@ -11,6 +11,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -83,8 +84,9 @@ struct Acknowledged {
     deleted_by: BTreeMap<u64, u64>,
 }
 
-/// Runs a writer for so long, and kills it.
-fn run_and_kill(directory: &Path, first: u64, life: Duration) -> Acknowledged {
+/// Runs a writer, and kills it so long after its start, or after its first commit: on a busy
+/// machine hardly one would get so far otherwise.
+fn run_and_kill(directory: &Path, first: u64, life: Duration, writes: bool) -> Acknowledged {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "store::kills::writer", "--ignored", "--nocapture"])
         .env("CRANE_TEST_WRITER", directory)
@@ -94,6 +96,7 @@ fn run_and_kill(directory: &Path, first: u64, life: Duration) -> Acknowledged {
         .spawn()
         .unwrap();
     let stderr = child.stderr.take().unwrap();
+    let (began, begins) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         let mut acknowledged = Acknowledged::default();
         for line in BufReader::new(stderr).lines() {
@@ -105,10 +108,14 @@ fn run_and_kill(directory: &Path, first: u64, life: Duration) -> Acknowledged {
             let [number, revision, deletes]: [u64; 3] =
                 [number, revision, deletes].map(|word| word.parse().unwrap());
             assert_eq!(acknowledged.batches.insert(number, revision), None);
+            let _ = began.send(());
             acknowledged.deleted_by.insert(deletes, number);
         }
         acknowledged
     });
+    if writes {
+        begins.recv_timeout(Duration::from_secs(60)).expect("the writer writes");
+    }
     std::thread::sleep(life);
     child.kill().unwrap();
     let status = child.wait().unwrap();
@@ -165,9 +172,11 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
     let (mut run, mut newest, mut first, mut total) = (Acknowledged::default(), 0, 0, 0);
     let (mut idle, mut slowest) = (0, Duration::ZERO);
     for kill in 1..=kills {
-        let life = Duration::from_millis(20 + u64::from(rand() % 300));
+        // One in four is killed in its start.
+        let (writes, longest) = if kill % 4 == 0 { (false, 300) } else { (true, 150) };
+        let life = Duration::from_micros(u64::from(rand() % (longest * 1000)));
         let path = directory.path().to_owned();
-        let last = tokio::task::spawn_blocking(move || run_and_kill(&path, first, life));
+        let last = tokio::task::spawn_blocking(move || run_and_kill(&path, first, life, writes));
         let last = last.await.unwrap();
         for revision in last.batches.values() {
             assert!(*revision > newest, "the revision {revision} was given before {newest}");

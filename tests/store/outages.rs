@@ -17,7 +17,7 @@ use crane::{
 };
 use tokio::task::JoinHandle;
 
-use super::redis_server::{Mode, RedisServer, Way};
+use crate::support::redis_server::{Mode, RedisServer, Way};
 
 async fn open(url: &str) -> Arc<dyn Store> {
     store::open(url, Path::new("/nonexistent")).await.unwrap()
@@ -181,7 +181,7 @@ async fn a_redis_that_answers_late_does_nothing_twice() {
     seconds(0.5).await;
     // Longer than an answer is waited for: every such commit is sent again.
     way.set(Mode::Late(Duration::from_millis(3500)));
-    seconds(12.0).await;
+    seconds(8.0).await;
     way.set(Mode::Forward);
     seconds(0.5).await;
     let (acknowledged, unknown) = busy.judge(&*store).await;

@@ -118,12 +118,12 @@ impl Http {
         path: &str,
         headers: &[(&str, &str)],
         body: Vec<u8>,
-    ) -> hyper::Response<Incoming> {
+    ) -> Result<hyper::Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(Full::from(body)).unwrap();
-        self.client.request(request).await.unwrap()
+        Ok(self.client.request(request).await?)
     }
 
     pub(crate) async fn send(
@@ -133,14 +133,25 @@ impl Http {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
-        let response = self.request(method, path, headers, body).await;
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// An error is no answer, or only the beginning of one.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let response = self.request(method, path, headers, body).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer {
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -151,7 +162,7 @@ impl Http {
     pub(crate) async fn follow(&self, path: &str, last: Option<&str>) -> Follow {
         let last = last.map(|last| ("last-event-id", last));
         let headers: Vec<_> = [("accept", "text/event-stream")].into_iter().chain(last).collect();
-        Follow::of(self.request("GET", path, &headers, Vec::new()).await)
+        Follow::of(self.request("GET", path, &headers, Vec::new()).await.unwrap())
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

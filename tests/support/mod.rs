@@ -3,10 +3,13 @@
 pub(crate) mod docker;
 pub(crate) mod follow;
 pub(crate) mod http;
+pub(crate) mod redis_server;
+mod served;
 mod server;
 
 pub(crate) use self::{
     http::{Form, problems},
+    served::{Program, Served},
     server::Crane,
 };
 
