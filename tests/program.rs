@@ -129,7 +129,7 @@ fn a_second_process_on_one_store_says_who_has_it() {
 #[tokio::test]
 async fn all_that_crane_knows_moves_from_one_store_to_another() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let mut crane = Served::start(from.path());
+    let mut crane = Program::new(from.path()).start();
     let context = crane.http.post("/builder/contexts", Form::default()).await.ok();
     let path = format!("/builder/contexts/{}", context["token"].as_str().unwrap());
     let from_dir = from.path().to_str().unwrap();
@@ -138,8 +138,8 @@ async fn all_that_crane_knows_moves_from_one_store_to_another() {
     let export = ["store", "export", "--data-dir", from_dir, file];
     let (code, _, words) = run(&export, &[]);
     assert_eq!(code, 1, "{words}");
-    assert!(words.contains(&format!("in use by the process {}", crane.child.id())), "{words}");
-    assert_eq!(crane.signal("TERM"), Some(0));
+    assert!(words.contains(&format!("in use by the process {}", crane.id())), "{words}");
+    assert_eq!(crane.end("TERM"), Some(0));
     let (code, _, words) = run(&export, &[]);
     assert_eq!(code, 0, "{words}");
     assert!(words.contains("records exported"), "{words}");
@@ -147,7 +147,7 @@ async fn all_that_crane_knows_moves_from_one_store_to_another() {
     let import = ["store", "import", "--data-dir", to.path().to_str().unwrap(), file];
     let (code, _, words) = run(&import, &[]);
     assert_eq!(code, 0, "{words}");
-    let crane = Served::start(to.path());
+    let crane = Program::new(to.path()).start();
     assert_eq!(crane.http.get(&path).await.ok(), context);
     drop(crane);
     let (code, _, words) = run(&import, &[]);

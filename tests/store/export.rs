@@ -7,7 +7,7 @@ use crane::{
     store::{self, Batch, Store, export, import},
 };
 
-use super::redis_server::RedisServer;
+use crate::support::redis_server::RedisServer;
 
 async fn open(url: &str, directory: &Path) -> Arc<dyn Store> {
     store::open(url, directory).await.unwrap()
