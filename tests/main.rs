@@ -3,18 +3,24 @@
 
 mod browser;
 mod build;
+mod cancel;
 mod clusters;
 mod compositions;
 mod contexts;
 mod conventions;
 mod deploy;
 mod engine;
+mod events;
 mod faults;
+mod housekeeping;
 mod images;
+mod logs;
 mod openapi;
 mod program;
 mod puppet;
 mod registry;
+mod replicas;
+mod retry;
 mod store;
 mod support;
 mod tidy;

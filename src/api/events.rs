@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Events that are read at a time.
-const PAGE: usize = 64;
+/// Events that are sent at a time. Sixteen of these wait for each client that does not read.
+const PAGE: usize = 8;
 
 /// Which events a client wants; none given: all.
 struct Filter {
@@ -87,20 +87,34 @@ struct Following {
     after: u64,
     /// `true`: tell first that events are missing.
     gap: bool,
+    /// The revision up to which events are known to be forgotten.
+    forgotten: u64,
     news: tokio::sync::watch::Receiver<u64>,
 }
 
 impl Following {
     async fn next(&mut self) -> Result<Bytes> {
-        if std::mem::take(&mut self.gap) {
-            let description = "older events are forgotten by now; read the resources anew";
-            return Ok(live::event(None, "gap", &Gap { description }).into());
-        }
         loop {
+            if std::mem::take(&mut self.gap) {
+                let description = "older events are forgotten by now; read the resources anew";
+                return Ok(live::event(None, "gap", &Gap { description }).into());
+            }
             self.news.mark_unchanged();
-            let page = events::list(&*self.jobs.parts.store, self.after, PAGE).await?;
-            let mut text = String::new();
+            let store = &*self.jobs.parts.store;
+            let page = events::list(store, self.after, PAGE).await?;
             let full = page.len() == PAGE;
+            if full {
+                // Asked after the page was read, so that none is missed which went in between.
+                let forgotten = events::forgotten(store).await?;
+                let more = forgotten > std::mem::replace(&mut self.forgotten, forgotten);
+                if more && forgotten > self.after {
+                    // This client reads so slowly that what comes next is gone.
+                    self.gap = true;
+                    self.after = forgotten;
+                    continue;
+                }
+            }
+            let mut text = String::new();
             for (revision, event) in page {
                 self.after = revision;
                 let view = View::from(event);
@@ -162,11 +176,15 @@ impl EventsApi {
             Some(last) => Some(last),
             None => after.0,
         };
+        let (forgotten, now) = (events::forgotten(store).await?, store.revision().await?);
         let (after, gap) = match given {
-            Some(after) => (after, after > 0 && after < events::forgotten(store).await?),
-            None => (store.revision().await?, false),
+            // A place in another store, or in one that is an older copy by now.
+            Some(after) if after > now => (now, true),
+            Some(after) => (after.max(forgotten), after > 0 && after < forgotten),
+            None => (now, false),
         };
-        let following = Following { jobs: Arc::clone(jobs.0), filter, after, gap, news };
+        let jobs = Arc::clone(jobs.0);
+        let following = Following { jobs, filter, after, gap, forgotten, news };
         let events =
             stream::unfold(following, async |mut following| match following.next().await {
                 Ok(events) => Some((events, following)),

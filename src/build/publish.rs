@@ -47,6 +47,7 @@ async fn give(
     if let Some(registry) = registry {
         let repository = registry.reference(&request.tag);
         names.give(&repository).await?;
+        let log = &log.at("push");
         log.write(Channel::Log, format!("Pushing {repository}:{TAG}")).await;
         let digest = names.engine.push_image(&repository, TAG, login, log).await?;
         names.check_pushed(&repository, &digest).await?;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use self::targets::host;
 use crate::{
-    engine::Engine,
+    engine::{Engine, Grace},
     error::{Error, Result},
     model::Log,
     registry::Registry,
@@ -89,6 +89,14 @@ pub async fn down(engine: &Engine, token: &str, volumes: bool, log: &Log) -> Res
     host::down(engine, token, volumes, log).await
 }
 
+/// Removes a composition that was never up, with its volumes: nothing that its containers do is
+/// anybody's, so they are not asked to come to an end.
+///
+/// Fails as [`down`].
+pub async fn discard(engine: &Engine, token: &str, log: &Log) -> Result<()> {
+    host::discard(engine, token, log).await
+}
+
 /// The services as they run now, in the order of their names.
 pub async fn status(
     engine: &Engine,
@@ -110,5 +118,5 @@ pub async fn tokens(engine: &Engine, label: &str) -> Result<BTreeSet<String>> {
 pub async fn remove_labelled(engine: &Engine, label: &str) -> Result<()> {
     // Nobody reads this log, and a log without a reader drops its lines.
     let log = Log::new(tokio::sync::mpsc::channel(1).0);
-    host::remove_labelled(engine, label, true, &log).await
+    host::remove_labelled(engine, label, true, Grace::AsItAsks, &log).await
 }

@@ -6,7 +6,7 @@ use bollard::{
     errors::Error as Cause,
     query_parameters::{
         CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
 use futures_util::TryStreamExt;
@@ -55,11 +55,14 @@ impl Engine {
         docker.start_container(id, None).await.map_err(|error| failure(&error))
     }
 
-    /// Stops a container, which has the time it asks for (10 s unless its image says otherwise) to
-    /// end by itself, and removes it. That it is gone already is no error.
-    pub async fn remove_container(&self, id: &str) -> Result<()> {
+    /// Stops a container and removes it. That it is gone already is no error.
+    pub async fn remove_container(&self, id: &str, grace: Grace) -> Result<()> {
         let docker = self.docker().await?;
-        match docker.stop_container(id, None).await {
+        let options = match grace {
+            Grace::AsItAsks => None,
+            Grace::None => Some(StopContainerOptionsBuilder::default().t(0).build()),
+        };
+        match docker.stop_container(id, options).await {
             Ok(()) => {}
             Err(Cause::DockerResponseServerError { status_code: 404, .. }) => return Ok(()),
             Err(error) => return Err(failure(&error)),
@@ -90,6 +93,15 @@ impl Engine {
         let lines = String::from_utf8_lossy(&output);
         Ok(lines.lines().map(printable).filter(|line| !line.is_empty()).collect())
     }
+}
+
+/// How long a container has to end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// 10 s, unless its image or its service says otherwise.
+    AsItAsks,
+    /// Nobody wants what it does.
+    None,
 }
 
 /// More of a line says no more.

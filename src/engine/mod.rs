@@ -25,6 +25,7 @@ use crate::error::{Error, Result, chain};
 
 pub use self::{
     build::{Build, Builder, Built, Content, Context, Entry, Failure, Outcome, Seen, Step},
+    containers::Grace,
     images::{LABEL_REF_NAME, Login, split_reference},
 };
 

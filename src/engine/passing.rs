@@ -8,10 +8,11 @@ use crate::error::{Error, chain};
 /// How Docker's engine and BuildKit tell of a network that fails, in the words of Go's `net` and
 /// `net/http`, and of a registry that asks for patience (OCI Distribution Specification, "Error
 /// Codes").
-const PASSING: [&str; 16] = [
+const PASSING: [&str; 17] = [
     "connection refused",
     "connection reset by peer",
     "broken pipe",
+    "use of closed network connection",
     "unexpected EOF",
     "i/o timeout",
     "TLS handshake timeout",
@@ -102,6 +103,7 @@ mod tests {
             "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
             "Put \"http://127.0.0.1:1/v2/a/blobs/uploads/x\": EOF",
             "net/http: TLS handshake timeout",
+            "write tcp 127.0.0.1:2->127.0.0.1:1: use of closed network connection",
         ] {
             assert!(says_passing(passing), "{passing}");
             assert!(failed(passing).retry().is_some());

@@ -32,6 +32,10 @@ pub(super) enum Class {
 
 impl Class {
     pub(super) fn of(job: &Job) -> Self {
+        // To clear away is not what the limits are for.
+        if job.ending.is_some() {
+            return Self::Unlimited;
+        }
         match (job.task, job.resource.kind) {
             (Task::Make, Kind::Context) => Self::Install,
             (Task::Make, Kind::Base | Kind::Image) => Self::Build,

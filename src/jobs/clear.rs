@@ -17,8 +17,7 @@ pub(super) async fn clear(parts: &Parts, resource: &Resource, log: &Log) -> Resu
             let record: Record<records::Composition> =
                 records::find(&*parts.store, resource).await?;
             let engine = clusters::engine(parts, record.detail.cluster.as_deref()).await?;
-            // It was never up, so nothing in its volumes is anybody's work.
-            deploy::down(&engine, &resource.id, true, log).await
+            deploy::discard(&engine, &resource.id, log).await
         }
     }
 }

@@ -26,7 +26,8 @@ const KEPT: usize = 10_000;
 /// What an unfinished job came to, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobNews {
-    /// Tells jobs apart, and grows.
+    /// Tells jobs apart, and grows: the revision at which the job was stored. In the store `0` means
+    /// the event's own.
     pub number: u64,
     pub task: Task,
     /// `queued`, `leased`, `running`, or an outcome.
@@ -103,7 +104,11 @@ pub async fn list(store: &dyn Store, after: u64, limit: usize) -> Result<Vec<(u6
     let events = page.into_iter().filter_map(|(key, entry)| {
         let revision = key.strip_prefix(EVENTS)?.parse().ok()?;
         // What cannot be read was written by a newer Crane, and is no reason to tell nothing.
-        Some((revision, serde_json::from_slice(&entry.value).ok()?))
+        let mut event: Event = serde_json::from_slice(&entry.value).ok()?;
+        if let Some(job) = event.job.as_mut().filter(|job| job.number == 0) {
+            job.number = revision;
+        }
+        Some((revision, event))
     });
     Ok(events.collect())
 }

@@ -46,11 +46,15 @@ impl Jobs {
                 self.learn(wait, &mut told).await?;
                 self.take_over_quiet().await
             };
-            let step = tokio::select! {
-                step = step => step,
-                // What was read in the middle is read again.
-                () = self.room.notified() => Ok(()),
-                () = self.stopping.cancelled() => return,
+            let mut step = std::pin::pin!(step);
+            let step = loop {
+                tokio::select! {
+                    step = &mut step => break step,
+                    // The step goes on: jobs that end one after the other would begin it anew each
+                    // time, and what others do would never be heard.
+                    () = self.room.notified() => drop(self.dispatch()),
+                    () = self.stopping.cancelled() => return,
+                }
             };
             match step {
                 Ok(()) => answers = true,
@@ -114,7 +118,10 @@ impl Jobs {
         {
             // Whichever process removed the context, or gave it up: its tree may be on this one's
             // disk, too.
-            super::trees::forget(&self.parts, token).await?;
+            if let Err(error) = super::trees::forget(&self.parts, token).await {
+                // A disk that does not obey must not end all jobs.
+                warn!(token, error = chain(&error), "the directory of a context stays");
+            }
         }
         Ok(())
     }

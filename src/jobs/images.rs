@@ -91,7 +91,7 @@ async fn begin(
     name: Name,
     recipe: Recipe,
 ) -> Result<Record<Image>> {
-    if matches!(context.status, Status::Error | Status::Removing) {
+    if matches!(context.status, Status::Error | Status::Cancelled | Status::Removing) {
         return Err(Error::Conflict(format!(
             "the context '{}' cannot be built from: {}",
             context.detail.token, context.description

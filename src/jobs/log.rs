@@ -26,6 +26,10 @@ const PART_AGE: Duration = Duration::from_millis(250);
 /// A part is written earlier when it has so many bytes: what one follower holds in memory.
 const PART_BYTES: usize = 16 * 1024;
 
+/// What a line takes besides its text: its time, its step, and what goes around them. Lines of one
+/// character each would fill the store with that.
+const LINE_BYTES: usize = 64;
+
 /// A build that prints without end must not fill the store. Real builds stay far below.
 const LOG_BYTES: usize = 8 * 1024 * 1024;
 
@@ -53,6 +57,11 @@ impl StoredLine {
     /// What went to standard error is in the log as well; who reads all reads it once.
     pub fn is_repeated(&self) -> bool {
         self.channel == Channel::ErrorLog
+    }
+
+    /// What it takes of the room that a log has.
+    fn size(&self) -> usize {
+        self.text.len() + LINE_BYTES
     }
 }
 
@@ -111,11 +120,11 @@ pub(super) async fn keep(
         if room == 0 {
             continue;
         }
-        if text.len() >= room {
-            text = format!("[the log ends here: it has reached {LOG_BYTES} bytes]");
+        if text.len() + LINE_BYTES >= room {
+            text = mark();
             room = 0;
         } else {
-            room -= text.len();
+            room -= text.len() + LINE_BYTES;
         }
         if writer.part.is_empty() {
             due = Instant::now() + PART_AGE;
@@ -142,7 +151,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn add(&mut self, line: StoredLine) {
-        self.size += line.text.len();
+        self.size += line.size();
         self.part.push(line);
     }
 
@@ -158,7 +167,12 @@ impl Writer<'_> {
     }
 }
 
-/// Bytes of text that a log has.
+/// What stands last in a log that is full.
+fn mark() -> String {
+    format!("[the log ends here: it has reached {LOG_BYTES} bytes]")
+}
+
+/// What a log has taken of its room.
 async fn size(store: &dyn Store, prefix: &str) -> Result<usize> {
     let mut size = 0;
     let mut place = Place::default();
@@ -167,7 +181,11 @@ async fn size(store: &dyn Store, prefix: &str) -> Result<usize> {
         let Some(last) = parts.last() else { return Ok(size) };
         place = last.end();
         for part in &parts {
-            size += part.lines()?.iter().map(|line| line.text.len()).sum::<usize>();
+            let lines = part.lines()?;
+            if lines.iter().any(|line| line.text == mark()) {
+                return Ok(LOG_BYTES);
+            }
+            size += lines.iter().map(StoredLine::size).sum::<usize>();
         }
     }
 }
@@ -277,6 +295,57 @@ pub async fn text(store: &dyn Store, resource: &Resource, channel: Channel) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        jobs::{
+            queue::{self, Id, Job, Task, Versioned},
+            records::Kind,
+        },
+        model::Log,
+        store,
+    };
+
+    /// As a job that prints `count` lines of `length` characters.
+    async fn print(store: &Arc<dyn Store>, resource: &Resource, length: usize, count: usize) {
+        let job = Job::new(resource.clone(), Task::Make);
+        let batch = queue::enqueue(Batch::new(), &job).unwrap();
+        let revision = store.commit(batch).await.unwrap().unwrap();
+        let queued = Versioned { id: Id(revision), revision, job };
+        let (fence, current) = queue::acquire(&**store, &queued, "me").await.unwrap().unwrap();
+        let (sender, lines) = mpsc::channel(BACKLOG);
+        let log = Log::new(sender).at("build");
+        let line = "x".repeat(length);
+        let print = async move {
+            for _ in 0..count {
+                log.write(Channel::Log, line.as_str()).await;
+            }
+        };
+        let lease = Lease::new(Arc::clone(store), fence, current);
+        let mask = Mask::default();
+        let (kept, ()) = tokio::join!(keep(&**store, &lease, &mask, resource, lines), print);
+        kept.unwrap();
+        let current = lease.current.lock().await;
+        let ended = queue::dequeue(lease.fence.batch(), &current);
+        store.commit(ended).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_log_is_bounded_and_says_so() {
+        for length in [1, 100, 10_000] {
+            let store = store::open("memory:", std::path::Path::new("")).await.unwrap();
+            let resource = Resource::new(Kind::Image, "endless");
+            print(&store, &resource, length, 20 * 1024 * 1024 / (length + LINE_BYTES)).await;
+            let full = text(&*store, &resource, Channel::Log).await.unwrap();
+            assert!(full.ends_with(&format!("{}\n", mark())), "{length}");
+            // The next run of the job does not begin anew.
+            print(&store, &resource, 1, 100).await;
+            assert!(text(&*store, &resource, Channel::Log).await.unwrap() == full, "{length}");
+            let parts = store.list(&resource.log_prefix(), None, usize::MAX).await.unwrap();
+            let stored: usize = parts.iter().map(|(_, part)| part.value.len()).sum();
+            assert!((LOG_BYTES / 2..=LOG_BYTES).contains(&stored), "{length}: {stored} bytes");
+            let largest = parts.iter().map(|(_, part)| part.value.len()).max().unwrap();
+            assert!(largest < 2 * PART_BYTES, "{length}: {largest} bytes in one part");
+        }
+    }
 
     #[test]
     fn nothing_that_drives_a_terminal_is_stored() {

@@ -32,6 +32,12 @@ impl Mask {
         Masking { mask: self, in_key: false }
     }
 
+    /// As the lines of a log, of a text that is kept elsewhere.
+    pub(super) fn text(&self, text: &str) -> String {
+        let mut masking = self.begin();
+        text.split('\n').map(|line| masking.line(line)).collect::<Vec<_>>().join("\n")
+    }
+
     fn line(&self, line: &str) -> String {
         let mut line = Cow::Borrowed(line);
         for secret in &self.secrets {
@@ -143,6 +149,12 @@ mod tests {
         ] {
             assert_eq!(masked(line), expected);
         }
+    }
+
+    #[test]
+    fn texts_are_covered_line_by_line() {
+        let mask = Mask::new(["s3cret".to_owned().into()]);
+        assert_eq!(mask.text("a s3cret\nb http://u:p@h/ s3cret\n"), "a ***\nb http://***@h/ ***\n");
     }
 
     #[test]

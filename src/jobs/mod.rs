@@ -246,7 +246,7 @@ impl Jobs {
         for (field, file) in &files {
             batch = batch.put_record(resource.file_key(field), file)?;
         }
-        batch = events::append(batch, resource, &record, None)?;
+        batch = events::append(batch, resource, &record, job.as_ref().map(Job::news_of_new))?;
         if let Some(job) = &job {
             batch = queue::enqueue(batch, job)?;
         }

@@ -112,6 +112,11 @@ impl Job {
         std::iter::once(resource).chain(claims)
     }
 
+    /// That it is queued, in the commit that stores it.
+    pub(super) fn news_of_new(&self) -> JobNews {
+        self.news(Id(0))
+    }
+
     pub(super) fn news(&self, id: Id) -> JobNews {
         let state = match self.state {
             State::Queued => "queued",

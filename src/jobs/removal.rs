@@ -25,6 +25,7 @@ impl Jobs {
         let jobs = Arc::clone(self);
         let removal = self.tracker.spawn(async move {
             jobs.order_removal(&resource).await?;
+            jobs.catch_up().await?;
             jobs.stop(&resource, false).await?;
             jobs.wait(&resource).await?;
             match jobs.parts.store.read::<Record<serde_json::Value>>(&resource.key()).await? {
@@ -43,23 +44,23 @@ impl Jobs {
     async fn order_removal(&self, resource: &Resource) -> Result<()> {
         let store = &*self.parts.store;
         loop {
-            self.catch_up().await?;
-            let ordered = self.board().of(resource).any(|job| job.job.task == Task::Remove);
             let Some(mut stored) = store.read::<Record<serde_json::Value>>(&resource.key()).await?
             else {
                 return Err(resource.not_found());
             };
-            if ordered {
+            let record = &mut stored.value;
+            // Its job was stored in the same commit, and when that ends it is something else.
+            if record.status == Status::Removing {
                 return Ok(());
             }
-            let record = &mut stored.value;
             record.status = Status::Removing;
             "being removed".clone_into(&mut record.description);
             let batch = Batch::new()
                 .check(resource.key(), Expected::Revision(stored.revision))
                 .put_record(resource.key(), record)?;
-            let batch = events::append(batch, resource, record, None)?;
-            let batch = queue::enqueue(batch, &Job::new(resource.clone(), Task::Remove))?;
+            let job = Job::new(resource.clone(), Task::Remove);
+            let batch = events::append(batch, resource, record, Some(job.news_of_new()))?;
+            let batch = queue::enqueue(batch, &job)?;
             if store.commit(batch).await?.is_some() {
                 return Ok(());
             }

@@ -188,7 +188,7 @@ impl Jobs {
                 ending.description = format!(
                     "{}; what it made may not all be removed, so DELETE it: {}",
                     ending.description,
-                    chain(&error)
+                    self.mask.text(&chain(&error))
                 );
             }
         }
@@ -258,10 +258,11 @@ impl Jobs {
             let delay = retry::delay(job.attempt, passes);
             info!(error = chain(error), ?delay, "failed; to be tried again");
             let description = format!(
-                "waiting {} s to try again ({} of {} times): {error}",
+                "waiting {} s to try again ({} of {} times): {}",
                 delay.as_secs_f64().ceil(),
                 job.attempt,
-                self.limits.retries
+                self.limits.retries,
+                self.mask.text(&error.to_string())
             );
             return self.give_back(lease, delay, Some(description)).await;
         }
@@ -272,14 +273,19 @@ impl Jobs {
             }
             _ => {
                 info!(error = %error, "failed");
-                error.to_string()
+                // What fails is told with the command or the URL that failed.
+                self.mask.text(&error.to_string())
             }
         };
         if job.task == Task::Remove {
             description = format!("not all could be removed: {description}. DELETE it again");
         }
-        let problems = error.problems();
-        self.end(lease, job, Status::Error, Outcome::Failed, description, problems).await
+        let problem = |problem: &Problem| Problem {
+            message: self.mask.text(&problem.message),
+            ..problem.clone()
+        };
+        let problems: Vec<_> = error.problems().iter().map(problem).collect();
+        self.end(lease, job, Status::Error, Outcome::Failed, description, &problems).await
     }
 
     async fn end(

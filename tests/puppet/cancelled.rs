@@ -4,7 +4,6 @@
 use std::{
     fs,
     os::unix::process::CommandExt,
-    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -17,24 +16,13 @@ use crane::{
 use tokio::net::TcpListener;
 
 use super::{entries, install, settings};
+use crate::support::processes;
 
 /// A git server that takes connections and never says a word.
 async fn silent_server() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/x.git", listener.local_addr().unwrap());
     (listener, url)
-}
-
-/// The processes that work in a directory, by their environment; r10k and every git it starts.
-fn processes(directory: &Path) -> Vec<String> {
-    let directory = directory.canonicalize().unwrap();
-    let mark = format!("CRANE_RUN={}/", directory.display());
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let marked = entries.filter(|entry| {
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
-    });
-    marked.map(|entry| fs::read_to_string(entry.path().join("comm")).unwrap_or_default()).collect()
 }
 
 fn log() -> Log {

@@ -1,12 +1,17 @@
 //! A client that speaks to Crane as users do: forms in, JSON out.
 
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes};
+use hyper::{
+    Request,
+    body::{Bytes, Incoming},
+};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde_json::Value;
+
+use super::follow::Follow;
 
 const BOUNDARY: &str = "crane-test-boundary";
 
@@ -107,6 +112,20 @@ impl Http {
         Self { base: base.to_owned(), client }
     }
 
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<hyper::Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::from(body)).unwrap();
+        Ok(self.client.request(request).await?)
+    }
+
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -125,11 +144,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        let request =
-            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let request = request.body(Full::from(body)).unwrap();
-        let response = self.client.request(request).await?;
+        let response = self.request(method, path, headers, body).await?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Answer {
@@ -141,6 +156,13 @@ impl Http {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], Vec::new()).await
+    }
+
+    /// An answer that goes on, as the browser's `EventSource` asks for it.
+    pub(crate) async fn follow(&self, path: &str, last: Option<&str>) -> Follow {
+        let last = last.map(|last| ("last-event-id", last));
+        let headers: Vec<_> = [("accept", "text/event-stream")].into_iter().chain(last).collect();
+        Follow::of(self.request("GET", path, &headers, Vec::new()).await.unwrap())
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

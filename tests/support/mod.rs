@@ -1,6 +1,7 @@
 //! What several tests need: where the rig's parts are, and a Crane of their own.
 
 pub(crate) mod docker;
+pub(crate) mod follow;
 pub(crate) mod http;
 pub(crate) mod redis_server;
 mod served;
@@ -69,6 +70,33 @@ pub(crate) async fn text(
 /// The engine of the rig.
 pub(crate) fn engine() -> Engine {
     crane::engine::connect(&Endpoint { url: rig("RIG_ENGINE"), tls: None }).unwrap()
+}
+
+/// An image of one step, which no earlier build has in the engine's cache.
+pub(crate) fn image(name: &str, script: &str) -> Form {
+    let dockerfile =
+        format!("FROM {}\nRUN : {}; {script}\n", rig("RIG_BASE"), uuid::Uuid::new_v4());
+    Form::default().text("imageName", name).file("dockerfile", "Dockerfile", dockerfile)
+}
+
+/// A Puppetfile with one module of this git repository.
+pub(crate) fn puppetfile(name: &str, url: &str, tag: &str) -> Form {
+    let content = format!("mod '{name}', git: '{url}', tag: '{tag}'\n");
+    Form::default().file("puppetfile", "Puppetfile", content)
+}
+
+/// The processes that work in a directory, by their environment; r10k and every git it starts.
+pub(crate) fn processes(directory: &std::path::Path) -> Vec<String> {
+    let directory = directory.canonicalize().unwrap();
+    let mark = format!("CRANE_RUN={}/", directory.display());
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let marked = entries.filter(|entry| {
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+    });
+    marked
+        .map(|entry| std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default())
+        .collect()
 }
 
 /// Waits until something is so, because an engine may take a moment; fails after `seconds`.

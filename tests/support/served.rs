@@ -75,7 +75,10 @@ impl Served {
         let growing = Arc::clone(&log);
         // Else its log would fill the pipe and hold it up.
         std::thread::spawn(move || {
-            lines.for_each(|line| *growing.lock().unwrap() += &format!("{line}\n"));
+            // That requests were answered says nothing that their answers did not.
+            for line in lines.filter(|line| !line.contains("\"message\":\"answered\"")) {
+                *growing.lock().unwrap() += &format!("{line}\n");
+            }
         });
         Self { child, http: Http::new(&url), url, log }
     }

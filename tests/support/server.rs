@@ -40,6 +40,11 @@ impl Crane {
     /// With these settings over those of the rig. The registry's prefix keeps tests apart.
     pub(crate) async fn with(settings: &[(&'static str, &str)]) -> Self {
         let data_dir = tempfile::Builder::new().prefix("crane-test-").tempdir().unwrap();
+        Self::on(data_dir, settings).await
+    }
+
+    /// On a data directory that an earlier one may have had.
+    pub(crate) async fn on(data_dir: TempDir, settings: &[(&'static str, &str)]) -> Self {
         let prefix = data_dir.path().file_name().unwrap().to_str().unwrap().to_lowercase();
         let mut flags = vec![
             ("bind", "127.0.0.1:0".to_owned()),
@@ -108,6 +113,13 @@ impl Crane {
         body
     }
 
+    /// Stops as SIGTERM does, and leaves everything as it is.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap();
+        self.data_dir
+    }
+
     /// Purges, stops, and sees that nothing is left: on the engine, in the registry's index of
     /// this test, or in the data directory.
     pub(crate) async fn close(self) {
@@ -115,8 +127,7 @@ impl Crane {
         let purged = self.send("POST", "/extra/purge", &[], Vec::new()).await.ok();
         assert_eq!(purged["status"], "finished", "{purged:#}");
         assert_eq!(entries(&self.data_dir.path().join("contexts")), 0);
-        self.stop.send(()).unwrap();
-        self.served.await.unwrap();
+        self.stop().await;
         docker::assert_nothing_labelled(&format!("eu.cloudopting.crane.instance={instance}"));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         Deployment,
         convert::{self, Owner},
     },
-    engine::Engine,
+    engine::{Engine, Grace},
     error::{Error, Result},
     model::{Channel, LABEL_RESOURCE, Log},
     registry::Registry,
@@ -33,7 +33,8 @@ pub(in crate::deploy) async fn up(
     log: &Log,
 ) -> Result<()> {
     let Deployment { token, instance, composition, .. } = deployment;
-    let images = images::ready(engine, registry, deployment, log).await?;
+    let images = images::ready(engine, registry, deployment, &log.at("pull")).await?;
+    let log = &log.at("up");
     let desired = convert::desired(Owner { token, instance }, composition, &images)?;
     let before = Present::labelled(engine, &label(token)).await?;
     let work = async {
@@ -64,7 +65,12 @@ pub(in crate::deploy) async fn down(
     volumes: bool,
     log: &Log,
 ) -> Result<()> {
-    remove_labelled(engine, &label(token), volumes, log).await
+    remove_labelled(engine, &label(token), volumes, Grace::AsItAsks, log).await
+}
+
+/// See [`crate::deploy::discard`].
+pub(in crate::deploy) async fn discard(engine: &Engine, token: &str, log: &Log) -> Result<()> {
+    remove_labelled(engine, &label(token), true, Grace::None, log).await
 }
 
 /// See [`crate::deploy::tokens`].

@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::unusable;
@@ -11,6 +13,9 @@ use crate::error::{Error, Result};
 
 /// What sled may keep in memory. Records are small; this holds some 50,000 of them.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// For how long sled may go on with a database that was closed.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// The lock is to be held as long as the database is open; the kernel lets go of it however the
 /// process ends.
@@ -76,8 +81,21 @@ fn open_or_mend(directory: &Path) -> Result<sled::Db> {
     })
 }
 
+/// Whoever gets here has Crane's lock. So if sled's own is taken, that is by a thread of sled in
+/// this process that has not yet let go of a database that was closed a moment ago.
 fn open_database(path: &Path) -> sled::Result<sled::Db> {
-    sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open()
+    let patience = Instant::now() + LETS_GO_WITHIN;
+    loop {
+        match sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().starts_with("could not acquire lock")
+                    && Instant::now() < patience =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn remove_matching(directory: &Path, matches: impl Fn(&str) -> bool) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     deploy::convert::{self, Desired, LABEL_CONFIG},
-    engine::{Engine, api},
+    engine::{Engine, Grace, api},
     error::{Error, Result},
     model::{Channel, Log},
 };
@@ -76,7 +76,7 @@ async fn outdated(
         })
     };
     let (kept, outdated): (Vec<_>, Vec<_>) = before.containers.iter().cloned().partition(is_wanted);
-    let mut left = remove::remove_containers(engine, outdated, log).await;
+    let mut left = remove::remove_containers(engine, outdated, Grace::AsItAsks, log).await;
     for present in &before.networks {
         if !desired.networks.iter().any(|wanted| same_network(wanted, present)) {
             left.extend(remove::remove_network(engine, present, log).await);

@@ -9,7 +9,7 @@ use super::{
     present::{Container, Network, Present},
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, Grace},
     error::{Error, Problem, Result},
     model::{Channel, Log},
 };
@@ -26,6 +26,7 @@ pub(in crate::deploy) async fn remove_labelled(
     engine: &Engine,
     label: &str,
     volumes: bool,
+    grace: Grace,
     log: &Log,
 ) -> Result<()> {
     let (mut left, mut late) = (Vec::new(), false);
@@ -33,7 +34,7 @@ pub(in crate::deploy) async fn remove_labelled(
         let containers = engine.containers_labelled(label).await?;
         let last_look = containers.is_empty() && late;
         let containers = containers.into_iter().map(Container::from).collect();
-        left.extend(remove_containers(engine, containers, log).await);
+        left.extend(remove_containers(engine, containers, grace, log).await);
         if last_look || !left.is_empty() {
             break;
         }
@@ -54,7 +55,8 @@ pub(in crate::deploy) async fn remove_labelled(
 
 /// Removes all that is given, and goes on where something cannot be removed; gives what is left.
 pub(super) async fn remove(engine: &Engine, present: &Present, log: &Log) -> Vec<Problem> {
-    let mut left = remove_containers(engine, present.containers.clone(), log).await;
+    let containers = present.containers.clone();
+    let mut left = remove_containers(engine, containers, Grace::AsItAsks, log).await;
     let networks = present.networks.iter().map(|network| remove_network(engine, network, log));
     left.extend(in_parallel(networks).await.into_iter().flatten());
     let volumes = present.volumes.iter().map(|volume| async move {
@@ -78,6 +80,7 @@ pub(super) async fn remove_network(
 pub(super) async fn remove_containers(
     engine: &Engine,
     mut containers: Vec<Container>,
+    grace: Grace,
     log: &Log,
 ) -> Vec<Problem> {
     let mut left = Vec::new();
@@ -92,7 +95,7 @@ pub(super) async fn remove_containers(
             now = std::mem::take(&mut containers);
         }
         let removals = now.iter().map(|container| async move {
-            let outcome = engine.remove_container(&container.id).await;
+            let outcome = engine.remove_container(&container.id, grace).await;
             report("container", &container.name, outcome, log).await
         });
         left.extend(in_parallel(removals).await.into_iter().flatten());
