@@ -150,6 +150,7 @@ impl EventsApi {
     /// ```sh
     /// curl -N 'http://127.0.0.1:8888/events?kind=image&status=finished,error'
     /// ```
+    #[allow(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     #[oai(path = "/events", method = "get", operation_id = "followEvents", tag = "Tags::Extra")]
     async fn follow(
         &self,
