@@ -2,7 +2,7 @@
 //!
 //! [`check`] reads the file and says everything that is wrong with it; nothing else in Crane looks
 //! at the text of a Puppetfile. [`install`] takes the parsed file. Two engines can install it
-//! ([`Engine`]): Crane's own ([`native`]), and r10k.
+//! ([`Engine`]): Crane's own ([`Native`]), and r10k.
 //!
 //! Futures of this room are cancelled by being dropped: the processes, connections and threads of a
 //! run are ended and its half-made directories are removed. What a Crane that was killed left behind is removed by the
