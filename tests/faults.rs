@@ -31,6 +31,12 @@ fn long() -> bool {
     std::env::var_os("CRANE_TEST_LONG").is_some()
 }
 
+/// A name that no other run of this test gives to an image on the same engine: the newer of two
+/// would take it from the older, which is removed then.
+fn unique(name: &str) -> String {
+    format!("{name}-{}", uuid::Uuid::new_v4().simple())
+}
+
 /// An image whose build prints `began` and goes on for so many seconds. Nothing of it is in the
 /// engine's cache.
 fn long_build(name: &str, seconds: u64) -> Form {
@@ -182,7 +188,7 @@ async fn a_disk_that_is_full_while_a_job_runs_loses_nothing_that_was_acknowledge
     let data = disk.path().join("crane");
     let program = Program::new(&data);
     let mut served = program.start();
-    let body = served.http.post("/builder/images", long_build("disk", 8)).await.ok();
+    let body = served.http.post("/builder/images", long_build(&unique("disk"), 8)).await.ok();
     let image = format!("/builder/images/{}", body["token"].as_str().unwrap());
     served.prints(&image, "began", 1).await;
     disk.fill(64);

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::{long, long_build};
+use super::{long, long_build, unique};
 use crate::support::{
     Form, Program, Served, docker,
     redis_server::{Mode, RedisServer, Way},
@@ -26,7 +26,8 @@ impl Trial {
     async fn begin(url: &str, name: &str, seconds: u64) -> Self {
         let data = TempDir::new().unwrap();
         let served = Program::new(data.path()).with("CRANE_STORE", url).start();
-        let body = served.http.post("/builder/images", long_build(name, seconds)).await.ok();
+        let body =
+            served.http.post("/builder/images", long_build(&unique(name), seconds)).await.ok();
         let image = format!("/builder/images/{}", body["token"].as_str().unwrap());
         served.prints(&image, "began", 1).await;
         Self { served, image, kept: Vec::new(), refused: 0, _data: data }
@@ -133,7 +134,8 @@ async fn a_redis_that_is_away_for_longer_than_a_lease_has_the_job_done_again() {
         .with("CRANE_STORE", format!("redis://{}", way.address))
         .with("CRANE_LEASE_SECONDS", "3")
         .start();
-    let body = served.http.post("/builder/images", long_build("lease-over", 12)).await.ok();
+    let body =
+        served.http.post("/builder/images", long_build(&unique("lease-over"), 12)).await.ok();
     let image = format!("/builder/images/{}", body["token"].as_str().unwrap());
     served.prints(&image, "began", 1).await;
     way.set(Mode::Silent);

@@ -6,7 +6,7 @@ use std::{ffi::OsString, fs, path::Path};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::long_build;
+use super::{long_build, unique};
 use crate::support::{Program, Served};
 
 /// The time of day is what the file says.
@@ -29,8 +29,8 @@ async fn times(served: &Served, path: &str) -> Vec<String> {
     log.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }
 
-async fn post(served: &Served, seconds: u64) -> (String, String) {
-    let body: Value = served.http.post("/builder/images", long_build("clock", seconds)).await.ok();
+async fn post(served: &Served, name: &str, seconds: u64) -> (String, String) {
+    let body: Value = served.http.post("/builder/images", long_build(name, seconds)).await.ok();
     let token = body["token"].as_str().unwrap().to_owned();
     (format!("/builder/images/{token}"), token)
 }
@@ -40,11 +40,12 @@ async fn a_clock_that_is_set_back_holds_nothing_up_and_changes_no_order() {
     let data = TempDir::new().unwrap();
     let clock = data.path().join("clock");
     fs::write(&clock, "+3600s").unwrap();
+    let name = unique("clock");
     let program = with_clock(Program::new(data.path()), &clock);
     let mut served = program.start();
 
     // While a job runs.
-    let (first, _) = post(&served, 5).await;
+    let (first, _) = post(&served, &name, 5).await;
     served.prints(&first, "began", 1).await;
     fs::write(&clock, "+0s").unwrap();
     let body = served.ends(&first).await;
@@ -55,14 +56,14 @@ async fn a_clock_that_is_set_back_holds_nothing_up_and_changes_no_order() {
 
     // While nobody runs. The three have one name, so they are built one after the other.
     fs::write(&clock, "+3600s").unwrap();
-    let (second, second_token) = post(&served, 30).await;
-    let (third, third_token) = post(&served, 0).await;
+    let (second, second_token) = post(&served, &name, 30).await;
+    let (third, third_token) = post(&served, &name, 0).await;
     served.prints(&second, "began", 1).await;
     let before = times(&served, &second).await;
     served.end("KILL");
     fs::write(&clock, "+0s").unwrap();
     let served = program.start();
-    let (fourth, fourth_token) = post(&served, 0).await;
+    let (fourth, fourth_token) = post(&served, &name, 0).await;
     // At once, not in an hour.
     for path in [&second, &third, &fourth] {
         served.ends(path).await;

@@ -4,7 +4,7 @@ use crane::store;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::long_build;
+use super::{long_build, unique};
 use crate::support::{Form, Program, docker, rig};
 
 /// An image's build has nothing to clear away when it is cut off, a composition has.
@@ -13,7 +13,7 @@ async fn a_job_that_three_processes_died_with_is_dead_and_what_it_made_is_remove
     let data = TempDir::new().unwrap();
     let program = Program::new(data.path());
     let mut served = program.start();
-    let body = served.http.post("/builder/images", long_build("dies", 600)).await.ok();
+    let body = served.http.post("/builder/images", long_build(&unique("dies"), 600)).await.ok();
     let image = format!("/builder/images/{}", body["token"].as_str().unwrap());
     let base = rig("RIG_BASE");
     let compose = format!(

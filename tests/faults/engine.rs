@@ -8,7 +8,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{long, long_build};
+use super::{long, long_build, unique};
 use crate::support::{Program, rig, within};
 
 /// A socket that leads to the rig's engine while it is up.
@@ -57,7 +57,8 @@ async fn an_engine_that_comes_back_builds_what_it_was_building() {
     let data = TempDir::new().unwrap();
     let mut relay = Relay::to_engine(&data);
     let served = Program::new(data.path()).with("CRANE_ENGINE", relay.url()).start();
-    let body = served.http.post("/builder/images", long_build("engine-back", 4)).await.ok();
+    let body =
+        served.http.post("/builder/images", long_build(&unique("engine-back"), 4)).await.ok();
     let path = format!("/builder/images/{}", body["token"].as_str().unwrap());
     for time in 1..=if long() { 4 } else { 1 } {
         served.prints(&path, "began", time).await;
@@ -83,7 +84,8 @@ async fn an_engine_that_stays_away_is_the_error_after_the_tries() {
         .with("CRANE_ENGINE", relay.url())
         .with("CRANE_RETRIES", retries.to_string())
         .start();
-    let body = served.http.post("/builder/images", long_build("engine-gone", 60)).await.ok();
+    let body =
+        served.http.post("/builder/images", long_build(&unique("engine-gone"), 60)).await.ok();
     let path = format!("/builder/images/{}", body["token"].as_str().unwrap());
     served.prints(&path, "began", 1).await;
     relay.down().await;

@@ -4,7 +4,10 @@
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::bad_registry::{BadRegistry, Fault};
+use super::{
+    bad_registry::{BadRegistry, Fault},
+    unique,
+};
 use crate::support::{Form, Program, Served, docker};
 
 /// An image with a layer of some hundred kilobytes that no registry has yet, and nothing else.
@@ -12,7 +15,7 @@ fn image(name: &str) -> Form {
     let line = |_| format!("# {}\n", uuid::Uuid::new_v4());
     let manifest: String = (0..20_000).map(line).collect();
     Form::default()
-        .text("imageName", name)
+        .text("imageName", &unique(name))
         .file("dockerfile", "Dockerfile", "FROM scratch\nADD m.pp /m.pp\n")
         .file("puppetmanifest", "m.pp", manifest)
 }

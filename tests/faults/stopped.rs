@@ -9,7 +9,7 @@ use std::{
 use crane::store::{self, Store};
 use tempfile::TempDir;
 
-use super::{long, long_build};
+use super::{long, long_build, unique};
 use crate::support::{Program, docker, redis_server::RedisServer};
 
 /// All that the store has, with the commits that made it.
@@ -29,7 +29,7 @@ async fn a_stopped_holder_of_a_lease_writes_nothing_when_it_wakes_up() {
             .with("CRANE_LEASE_SECONDS", lease.to_string())
     };
     let stale = program(&data).start();
-    let body = stale.http.post("/builder/images", long_build("stopped", build)).await.ok();
+    let body = stale.http.post("/builder/images", long_build(&unique("stopped"), build)).await.ok();
     let token = body["token"].as_str().unwrap();
     let path = format!("/builder/images/{token}");
     stale.prints(&path, "began", 1).await;
