@@ -253,3 +253,21 @@ async fn many_times_at_once() {
     assert_idle(&crane);
     crane.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_takes_longer_than_it_may_is_stopped() {
+    // The shortest limit that can be configured.
+    let crane = Crane::with(&[("build_minutes", "1")]).await;
+    let dockerfile = format!("FROM {}\nRUN echo began; sleep 600\n", rig("RIG_BASE"));
+    let form = Form::default().text("imageName", "slow");
+    let path = build(&crane, form.file("dockerfile", "Dockerfile", dockerfile)).await;
+    let body = crane.reaches(&path, &["error", "finished"]).await;
+    assert_eq!(
+        body["description"].as_str().unwrap().split(',').next(),
+        Some("stopped after 1 min")
+    );
+    let ended = crane.get(&format!("{path}/log")).await.text;
+    assert!(ended.contains("[clear] stopped after 1 min"), "{ended}");
+    assert_eq!(labelled(&resource(&path)), "");
+    crane.close().await;
+}

@@ -11,7 +11,7 @@ use crane::{
 use poem::{Route, endpoint::make_sync, http::StatusCode};
 
 use super::{BUILDERS, Yard, docker, log, manifest, only, rig};
-use crate::{registry::server::serve, support::within};
+use crate::registry::server::serve;
 
 fn first(error: &Error) -> &Problem {
     assert!(matches!(error, Error::Failed { .. }), "{error:?}");
@@ -238,15 +238,20 @@ async fn what_a_dropped_build_leaves_is_found_by_its_labels() {
     let yard = Yard::new("dropped");
     let dockerfile = format!("FROM {}\n{}", rig("RIG_BASE"), yard.unique());
     let request = yard.request("web", only(&dockerfile));
-    let label = format!("label=eu.cloudopting.crane.instance={}", yard.name);
+    let label = [format!("eu.cloudopting.crane.instance={}", yard.name)];
     {
         let (sink, _lines) = log();
         let mut work = Box::pin(image(&yard.engine, yard.registry.as_ref(), &request, &sink));
-        // As soon as there is an image.
-        let made = async || !docker(&["images", "--all", "--quiet", "--filter", &label]).is_empty();
+        // As soon as there is an image; it is pushed within a moment.
+        let made = async {
+            while yard.engine.images_labelled(&label).await.unwrap().is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
         tokio::select! {
+            biased;
+            () = made => {}
             built = &mut work => panic!("{built:?}"),
-            () = within(60, "the image is there", made) => {}
         }
     }
     yard.remove("web", None).await;
