@@ -108,9 +108,12 @@ async fn every_job_runs_once_and_each_answers_for_all() {
     assert!(told[0] == told[1]);
     let mut begun = BTreeMap::new();
     for event in told[0].iter().filter(|event| event.data["job"]["state"] == "leased") {
-        *begun.entry(event.data["token"].to_string()).or_insert(0) += 1;
+        let attempt = (event.data["token"].to_string(), event.data["job"]["attempt"].to_string());
+        *begun.entry(attempt).or_insert(0) += 1;
     }
-    assert_eq!((begun.len(), begun.into_values().max()), (100, Some(1)));
+    // More of them are only those that the registry asked to be tried again.
+    assert!((100..110).contains(&begun.len()), "{begun:?}");
+    assert_eq!(begun.into_values().max(), Some(1), "each was begun by one of them");
     let [one, other] = cranes;
     let deletes = paths.iter().enumerate().map(|(at, path)| {
         let crane = if at % 2 == 0 { &one } else { &other };

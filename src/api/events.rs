@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Events that are sent at a time. Sixteen of these wait for each client that does not read.
-const PAGE: usize = 8;
+/// Events that are read and sent at a time.
+const PAGE: usize = 64;
 
 /// Which events a client wants; none given: all.
 struct Filter {

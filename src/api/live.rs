@@ -22,6 +22,7 @@ use poem_openapi::{
 use serde::Serialize;
 use tokio_util::{bytes::Bytes, sync::CancellationToken};
 
+use super::connections::{Connections, Flow};
 use crate::error::{Error, Result};
 
 /// Proxies commonly close what has been quiet for 30 s or 60 s.
@@ -35,6 +36,9 @@ const FOLLOWERS: usize = 4_096;
 pub(super) struct Live {
     followers: Arc<AtomicUsize>,
     closing: CancellationToken,
+    connections: Connections,
+    /// Of the client that is answered.
+    flow: Option<Arc<Flow>>,
 }
 
 /// One who follows, until this is dropped.
@@ -48,8 +52,23 @@ impl Drop for Follower {
 
 impl Live {
     /// `closing` ends all answers.
-    pub(super) fn new(closing: CancellationToken) -> Self {
-        Self { followers: Arc::default(), closing }
+    pub(super) fn new(closing: CancellationToken, connections: Connections) -> Self {
+        Self { followers: Arc::default(), closing, connections, flow: None }
+    }
+
+    /// What is made for a client, a part at a time as it takes them, until Crane is stopped.
+    fn paced(
+        &self,
+        parts: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+        let state = (Box::pin(parts), self.flow.clone());
+        let paced = stream::unfold(state, async |(mut parts, flow)| {
+            if let Some(flow) = &flow {
+                flow.taken().await;
+            }
+            Some((Ok(parts.next().await?), (parts, flow)))
+        });
+        paced.take_until(self.closing.clone().cancelled_owned())
     }
 
     pub(super) fn admit(&self) -> Result<Follower> {
@@ -72,31 +91,29 @@ impl Live {
         let first = stream::iter([Bytes::from_static(b": here\n\n")]);
         let events = first.chain(events).map(move |event| {
             let _follower = &follower;
-            Ok::<_, std::io::Error>(event)
+            event
         });
-        let events = events.take_until(self.closing.clone().cancelled_owned());
         let mut response = Response::builder()
             .content_type("text/event-stream")
             .header(header::CACHE_CONTROL, "no-store")
-            .body(Body::from_bytes_stream(events));
+            .body(Body::from_bytes_stream(self.paced(events)));
         // Without this, nginx keeps events until it has 4 KiB of them.
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
         Answer(response)
     }
 
     pub(super) fn text(&self, parts: impl Stream<Item = Bytes> + Send + 'static) -> Answer {
-        let parts = parts.map(Ok::<_, std::io::Error>);
-        let parts = parts.take_until(self.closing.clone().cancelled_owned());
         let response = Response::builder()
             .content_type("text/plain; charset=utf-8")
-            .body(Body::from_bytes_stream(parts));
+            .body(Body::from_bytes_stream(self.paced(parts)));
         Answer(response)
     }
 }
 
 impl<'a> FromRequest<'a> for Live {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Data::<&Self>::from_request(request, body).await?.0.clone())
+        let live = Data::<&Self>::from_request(request, body).await?.0;
+        Ok(Self { flow: live.connections.flow(request), ..live.clone() })
     }
 }
 

@@ -3,6 +3,7 @@
 mod bases;
 mod cluster;
 mod composer;
+mod connections;
 mod contexts;
 mod document;
 mod error;
@@ -23,13 +24,12 @@ mod views;
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{
-    Endpoint, EndpointExt, Response, Server, get, listener::TcpAcceptor, middleware::CatchPanic,
-};
+use poem::{Endpoint, EndpointExt, Response, Server, get, middleware::CatchPanic};
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::connections::{Connections, Listener};
 use crate::{
     crane::Crane,
     error::{Error, Result},
@@ -73,13 +73,21 @@ pub fn app(
     crane: &Crane,
     closing: CancellationToken,
 ) -> impl Endpoint<Output = Response> + 'static {
+    app_on(crane, closing, Connections::default())
+}
+
+fn app_on(
+    crane: &Crane,
+    closing: CancellationToken,
+    connections: Connections,
+) -> impl Endpoint<Output = Response> + 'static {
     let document = document();
     let methods = Arc::new(methods::Methods::of(&document));
     let pages = ui::routes()
         .at("/openapi.json", get(pages::document).data(pages::Document(document.to_string())));
     let operations = operations()
         .data(Arc::clone(&crane.jobs))
-        .data(live::Live::new(closing))
+        .data(live::Live::new(closing, connections))
         .data(logs::Rendered::default());
     let routes = pages::Pages { pages, operations };
     frame::Frame {
@@ -97,9 +105,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     crane.jobs.start().await?;
-    let acceptor = TcpAcceptor::from_tokio(listener).map_err(Error::internal)?;
+    let connections = Connections::default();
+    let acceptor = Listener::new(listener, connections.clone()).map_err(Error::internal)?;
     let closing = CancellationToken::new();
-    let app = app(&crane, closing.clone());
+    let app = app_on(&crane, closing.clone(), connections);
     let shutdown = async move {
         shutdown.await;
         closing.cancel();

@@ -14,11 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{fs::File, io::AsyncWriteExt};
 
 use super::{
-    Registry,
-    conversation::Conversation,
-    location,
-    manifests::{CONTENT_DIGEST, digest_of},
-    payload::Payload,
+    Registry, conversation::Conversation, location, manifests::digest_of, payload::Payload,
     unavailable,
 };
 use crate::error::{Error, Result};
@@ -115,26 +111,7 @@ impl Registry {
             annotations: annotations.clone(),
         };
         let manifest = Bytes::from(serde_json::to_vec(&manifest).map_err(Error::internal)?);
-        let digest = digest_of(&manifest, "");
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value(MANIFEST)?)]);
-        let payload = Payload::Bytes(manifest);
-        let answer = talk.send(&Method::PUT, &talk.uri(&path)?, headers, &payload).await?;
-        let answer = self.read(answer).await?;
-        match answer.status {
-            StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => {}
-            _ => return Err(self.unexpected(&path, &answer)),
-        }
-        match answer.header(CONTENT_DIGEST) {
-            Some(found) if found != digest => Err(unavailable(
-                self.host(),
-                format!(
-                    "took the manifest {digest} as '{}': it changes what it is sent, look into \
-                     what stands between",
-                    found.escape_debug()
-                ),
-            )),
-            _ => Ok(digest),
-        }
+        self.put_manifest(&mut talk, &path, MANIFEST, manifest).await
     }
 
     /// Writes the file of an artifact to `into`, which is made or replaced; on failure, and when

@@ -1,10 +1,15 @@
 //! What a tag points to, and taking it away again (OCI Distribution Specification, "Pulling
 //! manifests" and "Deleting manifests").
 
-use http::{HeaderName, Method, StatusCode};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::body::Bytes;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{Registry, location, reason_in, unavailable};
+use super::{
+    Registry, conversation::Conversation, location, payload::Payload, reason_in, unavailable,
+};
 use crate::error::{Error, Result};
 
 /// What engines push: single images and lists of images, by the OCI and by Docker. A registry
@@ -29,7 +34,50 @@ pub enum Deletion {
     Refused(String),
 }
 
+/// A manifest whose blobs the registry has just taken is refused while somebody else pushes the same
+/// blobs: `docker-registry` then reads, on its disk, a link that is being written anew.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
 impl Registry {
+    /// Gives a manifest whose blobs the registry has, and its digest back.
+    pub(super) async fn put_manifest(
+        &self,
+        talk: &mut Conversation<'_>,
+        path: &str,
+        media_type: &'static str,
+        manifest: Bytes,
+    ) -> Result<String> {
+        let digest = digest_of(&manifest, "");
+        let media_type = (header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        let headers = HeaderMap::from_iter([media_type]);
+        let (uri, payload) = (talk.uri(path)?, Payload::Bytes(manifest));
+        let mut tries = 1;
+        let answer = loop {
+            let answer = talk.send(&Method::PUT, &uri, headers.clone(), &payload).await?;
+            let answer = self.read(answer).await?;
+            match answer.status {
+                StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => break answer,
+                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND if tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                _ => return Err(self.unexpected(path, &answer)),
+            }
+        };
+        match answer.header(CONTENT_DIGEST) {
+            Some(found) if found != digest => Err(unavailable(
+                self.host(),
+                format!(
+                    "took the manifest {digest} as '{}': it changes what it is sent, look into \
+                     what stands between",
+                    found.escape_debug()
+                ),
+            )),
+            _ => Ok(digest),
+        }
+    }
+
     /// The digest that a tag points to now, or `None` where there is no such tag or repository.
     ///
     /// The registry's own statement is taken where it makes one; otherwise the manifest is read
