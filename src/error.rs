@@ -1,4 +1,4 @@
-//! The one domain error. It knows no HTTP status: `api` translates it, in one place.
+//! The one domain error. It has no HTTP status: `api` translates it, in one place.
 
 use std::{fmt, time::Duration};
 
@@ -51,6 +51,15 @@ impl fmt::Display for Problem {
 pub struct Retry {
     /// The other side asked not to be tried again before.
     pub after: Option<Duration>,
+}
+
+impl Retry {
+    /// Whether another server's answer may be another when the same is asked again: 408, 425 and
+    /// 429, or a fault of the server's (RFC 9110, section 15.6), except for what it does not know
+    /// how to do (RFC 8470, section 5.2; RFC 6585, section 4).
+    pub fn may_help_after(status: u16) -> bool {
+        matches!(status, 408 | 425 | 429 | 500 | 502..=504)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

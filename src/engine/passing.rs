@@ -3,7 +3,7 @@
 
 use std::{error::Error as StdError, io};
 
-use crate::error::{Error, chain};
+use crate::error::{Error, Retry, chain};
 
 /// How Docker's engine and BuildKit tell of a network that fails, in the words of Go's `net` and
 /// `net/http`, and of a registry that asks for patience (OCI Distribution Specification, "Error
@@ -74,16 +74,11 @@ pub(super) fn says_passing(message: &str) -> bool {
     }
     let status = BEFORE_STATUS.iter().any(|before| {
         let rest = message.split_once(before).map_or("", |(_, rest)| rest);
-        rest.split_whitespace().any(is_passing_status)
+        let status =
+            |word: &str| word.trim_end_matches(':').parse().is_ok_and(Retry::may_help_after);
+        rest.split_whitespace().any(status)
     });
     status || message.trim_end().ends_with(": EOF") || PASSING.iter().any(|p| message.contains(p))
-}
-
-/// 429, or a fault of the server's (RFC 6585, section 4; RFC 9110, section 15.6), except for what
-/// it does not know how to do.
-fn is_passing_status(word: &str) -> bool {
-    let code = word.trim_end_matches(':').parse::<u16>();
-    code.is_ok_and(|code| code == 429 || (500..505).contains(&code) && code != 501)
 }
 
 #[cfg(test)]

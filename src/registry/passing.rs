@@ -11,18 +11,8 @@ const AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `None` for an answer that will stay the same.
 pub(super) fn retry(status: StatusCode, headers: &HeaderMap) -> Option<Retry> {
-    use StatusCode as S;
-    let passes = matches!(
-        status,
-        S::REQUEST_TIMEOUT
-            | S::TOO_EARLY
-            | S::TOO_MANY_REQUESTS
-            | S::INTERNAL_SERVER_ERROR
-            | S::BAD_GATEWAY
-            | S::SERVICE_UNAVAILABLE
-            | S::GATEWAY_TIMEOUT
-    );
-    passes.then(|| Retry { after: after(headers, SystemTime::now()) })
+    Retry::may_help_after(status.as_u16())
+        .then(|| Retry { after: after(headers, SystemTime::now()) })
 }
 
 /// The error, marked as one that may pass if the answer was one.

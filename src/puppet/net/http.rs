@@ -22,7 +22,7 @@ use super::{
     dial::{Dialler, Undialled},
 };
 use crate::{
-    error::{Error, chain},
+    error::{Error, Retry, chain},
     puppet::{
         fault::{Fault, Result},
         puppetfile::without_credentials,
@@ -84,7 +84,7 @@ impl Answer {
                 self.status
             ))),
             404 | 410 => Err(Fault::refused(format!("there is no {what} at {url}"))),
-            status @ (408 | 429 | 500..) => {
+            status if Retry::may_help_after(status) => {
                 Err(Fault::away(format!("{what} at {url}: the server answers HTTP {status}")))
             }
             status => {

@@ -1,5 +1,7 @@
 //! Which failures of r10k, and of the git that it runs, may be gone the next time.
 
+use crate::error::Retry;
+
 /// A network or a server that is away for now: the words of git, curl and ssh, then of Ruby's
 /// `Net::HTTP`, of which r10k makes its requests to the Forge.
 const PASSING: [&str; 25] = [
@@ -53,16 +55,10 @@ pub(super) fn says_passing(error: &[&str]) -> bool {
         && told().any(|line| {
             PASSING.iter().any(|words| line.contains(words))
                 || BEFORE_STATUS.iter().any(|before| {
-                    line.split_once(before).is_some_and(|(_, rest)| is_passing_status(rest))
+                    let status = line.split_once(before).and_then(|(_, rest)| rest.get(..3));
+                    status.is_some_and(|code| code.parse().is_ok_and(Retry::may_help_after))
                 })
         })
-}
-
-/// 429, or a fault of the server's (RFC 6585, section 4; RFC 9110, section 15.6), except for what
-/// it does not know how to do.
-fn is_passing_status(text: &str) -> bool {
-    let code = text.get(..3).and_then(|digits| digits.parse::<u16>().ok());
-    code.is_some_and(|code| code == 429 || (500..505).contains(&code) && code != 501)
 }
 
 #[cfg(test)]
