@@ -136,17 +136,7 @@ fn failure(failure: Failure) -> Error {
 
 /// What Crane accepts and r10k 3 cannot do, or would do wrong without a word.
 pub(super) fn unsupported(puppetfile: &Puppetfile) -> Vec<Problem> {
-    let mut problems: Vec<Problem> = puppetfile
-        .librarian
-        .iter()
-        .map(|call| {
-            let name = &call.value;
-            call.at.problem(format!(
-                "`{name}` is librarian-puppet's, and r10k does not know it: remove it, and \
-                 list all modules with `mod`"
-            ))
-        })
-        .collect();
+    let mut problems = puppetfile.librarian_calls("r10k does not know it");
     problems.extend(puppetfile.modules.iter().flat_map(unsupported_in));
     problems
 }

@@ -11,17 +11,7 @@ use crate::error::Problem;
 
 /// A problem for each of them.
 pub(in super::super) fn unsupported(puppetfile: &Puppetfile, compat: Compat) -> Vec<Problem> {
-    let mut problems: Vec<Problem> = puppetfile
-        .librarian
-        .iter()
-        .map(|call| {
-            let name = &call.value;
-            call.at.problem(format!(
-                "`{name}` is librarian-puppet's, and is not known here: remove it, and list all \
-                 modules with `mod`"
-            ))
-        })
-        .collect();
+    let mut problems = puppetfile.librarian_calls("is not known here");
     problems.extend(puppetfile.modules.iter().flat_map(|module| in_module(module, compat)));
     problems
 }

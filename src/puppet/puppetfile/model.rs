@@ -19,6 +19,19 @@ pub struct Puppetfile {
 }
 
 impl Puppetfile {
+    /// A problem for each call that only librarian-puppet knows; `who` does not, in words such as
+    /// "r10k does not know it".
+    pub(in super::super) fn librarian_calls(&self, who: &str) -> Vec<Problem> {
+        let problem = |call: &Located<String>| {
+            let name = &call.value;
+            call.at.problem(format!(
+                "`{name}` is librarian-puppet's, and {who}: remove it, and list all modules with \
+                 `mod`"
+            ))
+        };
+        self.librarian.iter().map(problem).collect()
+    }
+
     /// Modules that would go into `modules`, which is where they go when the file does not say, go
     /// into this directory. [`crate::error::Error::Invalid`] when it is none.
     pub fn with_moduledir(&mut self, name: &str) -> crate::error::Result<()> {
