@@ -12,19 +12,16 @@ mod registry;
 mod stopped;
 mod versions;
 
-use std::{
-    fs,
-    io::Write,
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    process::Command,
-};
+use std::{fs, io::Write, net::TcpStream, path::Path, process::Command};
 
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 
-use crate::support::{Crane, Form, Program, docker::docker, rig};
+use crate::support::{
+    Crane, Form, Program,
+    docker::{docker, engine_at},
+    rig,
+};
 
 /// Whether `install/faults` runs this, which has more time than the suite.
 fn long() -> bool {
@@ -46,28 +43,9 @@ fn long_build(name: &str, seconds: u64) -> Form {
     Form::default().text("imageName", name).file("dockerfile", "Dockerfile", dockerfile)
 }
 
-/// Passes a TCP port on to the engine's socket; aborting it cuts every connection.
-async fn relay() -> (SocketAddr, JoinHandle<()>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let socket = rig("RIG_ENGINE").strip_prefix("unix://").unwrap().to_owned();
-    let relay = tokio::spawn(async move {
-        // Dropped with this task, so its connections end with it.
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            let (mut outside, _) = listener.accept().await.unwrap();
-            let mut inside = tokio::net::UnixStream::connect(&socket).await.unwrap();
-            connections.spawn(async move {
-                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
-            });
-        }
-    });
-    (address, relay)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_goes_away_in_a_build_is_the_images_error() {
-    let (address, relay) = relay().await;
+    let (address, relay) = engine_at("127.0.0.1:0".parse().unwrap()).await;
     let crane = Crane::with(&[("engine", &format!("tcp://{address}"))]).await;
     let dockerfile = format!("FROM {}\nRUN echo began && sleep 60\n", rig("RIG_BASE"));
     let form =

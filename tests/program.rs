@@ -91,7 +91,7 @@ async fn work_that_a_killed_process_left_is_taken_up_and_finished() {
     let form = Form::default().file("puppetfile", "Puppetfile", puppetfile);
     let context = served.http.post("/builder/contexts", form).await.ok();
     let dockerfile = format!("FROM {}\nRUN sleep 2 && echo built > /built\n", rig("RIG_BASE"));
-    let form = Form::default().text("imageName", "taken-up");
+    let form = Form::default().text("imageName", &format!("taken-up-{}", std::process::id()));
     let form = form.file("dockerfile", "Dockerfile", dockerfile);
     let image = served.http.post("/builder/images", form).await.ok();
     let compose =

@@ -3,29 +3,12 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::support::{Crane, image, puppetfile, rig, within};
+use crate::support::{Crane, docker::engine_at, image, puppetfile, rig, within};
 
 /// An address of this machine where nobody listens yet.
 fn nobody() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// From now on the engine is at this address.
-async fn engine_at(address: SocketAddr) -> JoinHandle<()> {
-    let socket = rig("RIG_ENGINE").strip_prefix("unix://").unwrap().to_owned();
-    let listener = TcpListener::bind(address).await.unwrap();
-    tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            let (mut outside, _) = listener.accept().await.unwrap();
-            let mut inside = tokio::net::UnixStream::connect(&socket).await.unwrap();
-            connections.spawn(async move {
-                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
-            });
-        }
-    })
 }
 
 fn path(body: &Value) -> String {
@@ -69,7 +52,7 @@ async fn an_engine_that_is_not_there_yet_is_waited_for() {
     assert!(count.strip_prefix('(').unwrap().parse::<u32>().unwrap() >= 1, "{told}");
     assert!(why.starts_with("engine: "), "{told}");
 
-    let engine = engine_at(address).await;
+    let (_, engine) = engine_at(address).await;
     let body = crane.finished(&path).await;
     assert!(!body["description"].as_str().unwrap().contains("waiting"), "{body:#}");
     assert!(attempts(&crane, &body["token"], "finished").await >= 2);

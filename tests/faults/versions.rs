@@ -13,7 +13,8 @@ const EMPTY: &str = "/builder/contexts/CTVbYHOelySjhgTUBczZb";
 const FINISHED: &str = "/builder/contexts/CTVbYHPfiJKhak06lMu67";
 /// Of the same Puppetfile.
 const INSTALLING: &str = "/builder/contexts/CTVbYHRLDgbgGdC7B2Iz7";
-/// Of the empty context; its build had printed its first line.
+/// Of the empty context; its build had printed its first line. The image's name, `old/pending`, is
+/// in the store as well, so this is the one test whose image has the same name in every run.
 const BUILDING: &str = "/builder/images/CTVbYHOelySjhgTUBczZb-IMpending";
 
 fn unpack(data: &Path) {

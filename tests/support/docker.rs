@@ -1,6 +1,30 @@
-//! What the engine says, asked by another client than Crane's.
+//! What the engine says, asked by another client than Crane's, and ways to it that can be cut.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command};
+
+use tokio::{
+    net::{TcpListener, UnixStream},
+    task::{JoinHandle, JoinSet},
+};
+
+/// The rig's engine is at this address, too, until the task is aborted, which cuts every connection.
+pub(crate) async fn engine_at(address: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let socket = super::rig("RIG_ENGINE").strip_prefix("unix://").unwrap().to_owned();
+    let relay = tokio::spawn(async move {
+        // Dropped with this task, so its connections end with it.
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut outside, _) = listener.accept().await.unwrap();
+            let mut inside = UnixStream::connect(&socket).await.unwrap();
+            connections.spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            });
+        }
+    });
+    (address, relay)
+}
 
 /// The output of `docker ARGUMENTS` at the rig's engine, which must succeed.
 #[track_caller]
