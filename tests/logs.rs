@@ -171,13 +171,29 @@ async fn what_cannot_be_followed_is_refused() {
     let context = crane.post("/builder/contexts", crate::support::Form::default()).await.ok();
     let path = format!("/builder/contexts/{}/log", context["token"].as_str().unwrap());
     let long = format!("{}-1", "9".repeat(5_000));
-    for bad in ["x", "1", "-", "1-", "-1", "1-x", "1--1", "1-2-3", "+1-1x", "1.0-1", &long] {
+    let ahead = format!("{}-1", u64::MAX);
+    for bad in [&*ahead, "x", "1", "-", "1-", "-1", "1-x", "1--1", "1-2-3", "+1-1x", "1.0-1", &long]
+    {
         let headers = [("accept", "text/event-stream"), ("last-event-id", bad)];
         let answer = crane.send("GET", &path, &headers, vec![]).await;
         let refused = answer.error();
         assert_eq!((refused.0, &*refused.1), (422, "invalid"), "{bad}");
         assert!(answer.text.len() < 1_000, "what was sent is not sent back whole");
     }
+    crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_without_lines_has_an_end_that_is_not_asked_for_again() {
+    let crane = crane().await;
+    let context = crane.post("/builder/contexts", crate::support::Form::default()).await.ok();
+    let path = format!("/builder/contexts/{}/log", context["token"].as_str().unwrap());
+    let events = crane.http.follow(&path, None).await.all().await;
+    let [end] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((&*end.name, &end.data["status"]), ("end", &Value::from("finished")));
+    // What an `EventSource` does when an answer has ended.
+    let again = crane.http.follow(&path, end.id.as_deref()).await;
+    assert_eq!((again.status, again.all().await.len()), (204, 0));
     crane.close().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poem::{Request, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     Multipart, Object, OpenApi,
     param::{Path, Query},
@@ -14,8 +14,8 @@ use super::{
     Tags,
     error::{Answer, Failure, ProblemView},
     forms::{self, File},
-    live::{self, Live},
-    logs::{self, Rendered},
+    live,
+    logs::Logs,
     views::{Deleted, State, problems},
 };
 use crate::{
@@ -207,15 +207,6 @@ impl ComposerApi {
     }
 
     /// Read the log, or follow it
-    ///
-    /// The whole log as text, a line for each: time, step, text. With `follow=true`, or for a
-    /// browser's `EventSource`, server-sent events instead: `line` for each line as it is printed,
-    /// and `end` with the status at the last. A client that comes back with `Last-Event-ID` goes on
-    /// behind the line it had.
-    ///
-    /// ```sh
-    /// curl -N 'http://127.0.0.1:8888/composer/CP2Q6aB0r9xK3mT7vWqLzE/log?follow=true'
-    /// ```
     #[oai(
         path = "/:token/log",
         method = "get",
@@ -224,26 +215,14 @@ impl ComposerApi {
     )]
     async fn log(
         &self,
-        request: &Request,
-        jobs: Data<&Arc<Jobs>>,
-        live: Live,
-        rendered: Rendered,
+        logs: Logs,
         token: Path<String>,
-        /// Get events until the work has ended.
         follow: Query<Option<bool>>,
     ) -> Result<live::Answer, Failure> {
-        let resource = compositions::resource(&token);
-        logs::answer(jobs.0, &live, &rendered, resource, follow.0, request).await
+        logs.answer(compositions::resource(&token), follow.0).await
     }
 
     /// Cancel a deployment
-    ///
-    /// Stops the work within seconds and removes what it has made; the status becomes `cancelled`.
-    /// 409 when nothing is being done.
-    ///
-    /// ```sh
-    /// curl -X POST http://127.0.0.1:8888/composer/CP2Q6aB0r9xK3mT7vWqLzE/cancel
-    /// ```
     #[oai(
         path = "/:token/cancel",
         method = "post",

@@ -37,6 +37,30 @@ const REQUIRED_FIELDS: &[(&str, &[&str])] = &[
 const PARAMETERS: &[(&str, &str)] = &[
     ("token", "The token that the POST answered with."),
     ("name", "The name of the base, as it was posted."),
+    ("follow", "Get events until the work has ended."),
+];
+
+/// What operations are that several kinds of resources have: how their names begin and end, what
+/// they do, and the command of their worked example before and behind the URL.
+const SHARED: &[(&str, &str, &str, [&str; 2])] = &[
+    ("get", "Log", LOG, ["curl -N '", "?follow=true'"]),
+    ("cancel", "", CANCEL, ["curl -X POST ", ""]),
+];
+
+const LOG: &str = "The whole log as text, a line for each: time, step, text. With `follow=true`, or \
+    for a browser's `EventSource`, server-sent events instead: `line` for each line as it is \
+    printed, and `end` with the status at the last. A client that comes back with `Last-Event-ID` \
+    goes on behind the line it had.";
+
+const CANCEL: &str = "Stops the work within seconds and removes what it has made; the status \
+    becomes `cancelled`. 409 when nothing is being done.";
+
+/// What stands for the parameter of a path in examples, by how the path begins.
+const EXAMPLE_IDS: &[(&str, &str)] = &[
+    ("/builder/contexts/", "CT2Q6aB0r9xK3mT7vWqLzE"),
+    ("/builder/images/bases/", "debian-puppet"),
+    ("/builder/images/", "CT2Q6aB0r9xK3mT7vWqLzE-IMweb"),
+    ("/composer/", "CP2Q6aB0r9xK3mT7vWqLzE"),
 ];
 
 /// What answers that are no JSON look like: operation, content type, example.
@@ -83,15 +107,29 @@ pub fn document() -> Value {
     }});
     // An alternative, as a Crane without a token asks for none.
     document["security"] = json!([{}, {"token": []}]);
-    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
-    for operation in paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
-        complete(operation);
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
+            complete(path, operation);
+        }
     }
     document
 }
 
-fn complete(operation: &mut Value) {
+/// The description of an operation that several kinds of resources have.
+fn shared(id: &str, path: &str) -> Option<String> {
+    let (_, _, text, [before, behind]) =
+        SHARED.iter().find(|(begin, end, ..)| id.starts_with(begin) && id.ends_with(end))?;
+    let (_, example) = EXAMPLE_IDS.iter().find(|(begin, _)| path.starts_with(begin))?;
+    let path = path.replace("{token}", example).replace("{name}", example);
+    let url = format!("http://127.0.0.1:8888{path}");
+    Some(format!("{text}\n\n```sh\n{before}{url}{behind}\n```"))
+}
+
+fn complete(path: &str, operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    if let Some(description) = shared(&id, path) {
+        operation["description"] = description.into();
+    }
     // Not by index, which would put a null where there is nothing.
     let parameters = operation.pointer_mut("/parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {

@@ -130,13 +130,11 @@ pub(super) fn comment() -> Bytes {
     Bytes::from_static(b": nothing new\n\n")
 }
 
-/// Whether the client wants to follow: by the parameter, or as a browser's `EventSource` says it.
-pub(super) fn wants_events(follow: Option<bool>, request: &Request) -> bool {
-    follow.unwrap_or_else(|| {
-        request
-            .header(header::ACCEPT)
-            .is_some_and(|accept| accept.to_ascii_lowercase().contains("text/event-stream"))
-    })
+/// Whether the client says that it takes events, as a browser's `EventSource` does.
+pub(super) fn accepts_events(request: &Request) -> bool {
+    request
+        .header(header::ACCEPT)
+        .is_some_and(|accept| accept.to_ascii_lowercase().contains("text/event-stream"))
 }
 
 /// The id of the last event that the client has, which it sends when it comes back.

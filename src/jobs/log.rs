@@ -177,7 +177,7 @@ async fn size(store: &dyn Store, prefix: &str) -> Result<usize> {
     let mut size = 0;
     let mut place = Place::default();
     loop {
-        let parts = page(store, prefix, place).await?;
+        let parts = page(store, prefix, place, PARTS).await?;
         let Some(last) = parts.last() else { return Ok(size) };
         place = last.end();
         for part in &parts {
@@ -233,14 +233,19 @@ impl Part {
 /// The next parts of a log that have, or may have, lines behind a place; none: there are no more
 /// by now. A line's number in its part begins at one.
 pub async fn after(store: &dyn Store, resource: &Resource, place: Place) -> Result<Vec<Part>> {
-    page(store, &resource.log_prefix(), place).await
+    page(store, &resource.log_prefix(), place, PARTS).await
 }
 
-async fn page(store: &dyn Store, prefix: &str, place: Place) -> Result<Vec<Part>> {
+/// The first of these.
+pub async fn next(store: &dyn Store, resource: &Resource, place: Place) -> Result<Option<Part>> {
+    Ok(page(store, &resource.log_prefix(), place, 1).await?.pop())
+}
+
+async fn page(store: &dyn Store, prefix: &str, place: Place, limit: usize) -> Result<Vec<Part>> {
     // The part of the place itself may go on behind it.
     let whole = place.line == usize::MAX;
     let before = if whole { place.part } else { place.part.saturating_sub(1) };
-    let page = store.list(prefix, Some(&format!("{prefix}{before:020}")), PARTS).await?;
+    let page = store.list(prefix, Some(&format!("{prefix}{before:020}")), limit).await?;
     let parts = page.into_iter().filter_map(|(key, entry)| {
         let number = key.strip_prefix(prefix)?.parse().ok()?;
         Some(Part { number, stored: entry.value })
