@@ -1,13 +1,13 @@
 //! What `crane` is told by its configuration file, the environment and its flags, in this order;
 //! the later wins. This is the only file that reads the environment, once, called from `main`.
 //!
-//! This is one file because the table and what is made of each entry are read, and change, together.
-//! One table, [`SETTINGS`], is the source of all three spellings, of `--help` and of what
-//! `crane check` prints, so none of them can lag behind.
+//! `table.rs` says what there is, `sources.rs` collects what was given, and this file makes a
+//! [`Config`] of it, checked.
+
+mod sources;
+mod table;
 
 use std::{
-    collections::BTreeMap,
-    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,91 +15,11 @@ use std::{
 
 use secrecy::SecretString;
 
+pub use self::{
+    sources::{DEFAULT_FILE, Sources},
+    table::{SETTINGS, Setting},
+};
 use crate::model::Name;
-
-/// Read when no `--config` is given and it exists.
-pub const DEFAULT_FILE: &str = "/etc/crane/crane.toml";
-
-/// One thing that can be configured.
-#[derive(Debug)]
-pub struct Setting {
-    /// The key in the TOML file; `CRANE_` and the same in capitals in the environment; `--` and
-    /// the same with dashes as a flag.
-    pub key: &'static str,
-    pub meaning: &'static str,
-    pub default: Option<&'static str>,
-    /// Never printed and never a flag (flags show in process lists). Every secret `x` can be given
-    /// as `x_file`, the path of a file that holds it.
-    pub secret: bool,
-}
-
-const fn setting(
-    key: &'static str,
-    default: Option<&'static str>,
-    meaning: &'static str,
-) -> Setting {
-    Setting { key, meaning, default, secret: false }
-}
-
-const fn secret(key: &'static str, meaning: &'static str) -> Setting {
-    Setting { key, meaning, default: None, secret: true }
-}
-
-pub const SETTINGS: &[Setting] = &[
-    setting("bind", Some("127.0.0.1:8888"), "address and port to listen on"),
-    secret("api_token", "bearer token that every API route but /extra/alive asks for"),
-    setting("insecure_no_auth", Some("false"), "allow a bind beyond loopback without api_token"),
-    setting("data_dir", Some("/var/lib/crane"), "contexts and caches"),
-    setting(
-        "store",
-        Some("filesystem:"),
-        "memory:, filesystem: (in the data directory), filesystem:/path, redis://..., rediss://...",
-    ),
-    setting("engine", Some("unix:///var/run/docker.sock"), "the Docker engine that builds"),
-    setting(
-        "registry",
-        Some("127.0.0.1:5000"),
-        "host[:port][/prefix] that images are pushed to; empty switches pushing off",
-    ),
-    setting("registry_username", None, "user name at the registry"),
-    secret("registry_password", "password at the registry"),
-    setting("registry_ca", None, "PEM file; given, only this CA is trusted for the registry"),
-    setting(
-        "client_certs",
-        None,
-        "directory with cert.pem, key.pem and ca.pem; http:// and tcp:// endpoints then mean TLS",
-    ),
-    setting("base_provider", Some("cloudopting"), "first component of base images' names"),
-    setting("puppetfile_engine", Some("r10k"), "what installs modules: r10k"),
-    setting("forge", None, "base URL of the Puppet Forge; none: r10k's own default"),
-    setting("install_minutes", Some("30"), "time limit for installing one Puppetfile"),
-    setting("build_minutes", Some("120"), "time limit for building one image"),
-    setting("deployment_minutes", Some("60"), "time limit for bringing up one composition"),
-    setting("parallel_installs", Some("auto"), "Puppetfiles installed at a time; auto: 2 per core"),
-    setting("parallel_builds", Some("auto"), "images built at a time; auto: 1 per core"),
-    setting(
-        "parallel_deployments",
-        Some("auto"),
-        "compositions brought up at a time; auto: 4 per core",
-    ),
-    setting("retries", Some("5"), "tries more for what fails and may pass, as a registry's 503"),
-    setting(
-        "lease_seconds",
-        Some("30"),
-        "after so long without a sign of life a process's jobs go to others",
-    ),
-    setting(
-        "keep_logs",
-        Some("off"),
-        "logs are removed so long after their work: 90d, 12h, or off",
-    ),
-    setting(
-        "keep_contexts",
-        Some("off"),
-        "contexts without images are removed when unused so long",
-    ),
-    setting("log", Some("info"), "log filter, for example 'debug' or 'crane=debug,warn'"),
-];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PuppetfileEngine {
@@ -156,135 +76,7 @@ fn refuse<T>(origin: impl Into<String>, reason: impl Into<String>) -> Result<T, 
     Err(ConfigError { origin: origin.into(), reason: reason.into() })
 }
 
-/// The text of a setting, and where it comes from.
-#[derive(Debug, Clone)]
-struct Given {
-    text: String,
-    origin: String,
-}
-
-/// What was given for each setting, before it is checked.
-#[derive(Debug, Default)]
-pub struct Sources {
-    given: BTreeMap<String, Given>,
-    /// Variables that begin with `CRANE_` and mean nothing. No error: orchestrators put such
-    /// variables (`CRANE_PORT`, for a service named crane) into every container.
-    pub ignored_variables: Vec<String>,
-}
-
 impl Sources {
-    /// Reads the file (`None`: [`DEFAULT_FILE`], if it exists), then the environment, then `flags`.
-    pub fn read(
-        file: Option<&Path>,
-        flags: impl IntoIterator<Item = (&'static str, String)>,
-    ) -> Result<Self, ConfigError> {
-        let mut sources = Self::default();
-        match file {
-            Some(file) => sources.add_file(file)?,
-            None if Path::new(DEFAULT_FILE).exists() => {
-                sources.add_file(Path::new(DEFAULT_FILE))?;
-            }
-            None => {}
-        }
-        sources.add_environment(std::env::vars());
-        sources.add_flags(flags);
-        sources.read_secret_files()?;
-        Ok(sources)
-    }
-
-    /// Settings from a program instead of the machine: neither a file nor the environment counts.
-    pub fn from_flags(flags: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        let mut sources = Self::default();
-        sources.add_flags(flags);
-        sources
-    }
-
-    fn add_flags(&mut self, flags: impl IntoIterator<Item = (&'static str, String)>) {
-        for (key, text) in flags {
-            self.add(key, text, format!("--{}", key.replace('_', "-")));
-        }
-    }
-
-    fn add(&mut self, key: &str, text: String, origin: String) {
-        // A secret and its `_file` are one setting, so the later of the two wins.
-        match key.strip_suffix("_file") {
-            Some(plain) => self.given.remove(plain),
-            None => self.given.remove(&format!("{key}_file")),
-        };
-        self.given.insert(key.to_owned(), Given { text, origin });
-    }
-
-    fn add_file(&mut self, file: &Path) -> Result<(), ConfigError> {
-        let name = file.display().to_string();
-        let text = fs::read_to_string(file).or_else(|error| refuse(&name, error.to_string()))?;
-        let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
-        type Table = BTreeMap<toml::Spanned<String>, toml::Spanned<toml::Value>>;
-        let table: Table = toml::from_str(&text).or_else(|error| {
-            let line = error.span().map_or(1, |span| line_of(span.start));
-            refuse(format!("{name}:{line}"), error.message())
-        })?;
-        for (key, value) in table {
-            let origin = format!("{name}:{}", line_of(key.span().start));
-            let key = key.into_inner();
-            if !is_known(&key) {
-                return refuse(origin, unknown(&key));
-            }
-            let text = match value.into_inner() {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::Boolean(flag) => flag.to_string(),
-                other => {
-                    return refuse(origin, format!("'{key}' cannot be a {}", other.type_str()));
-                }
-            };
-            self.add(&key, text, origin);
-        }
-        Ok(())
-    }
-
-    fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
-        for (variable, text) in variables {
-            let Some(key) = variable.strip_prefix("CRANE_") else { continue };
-            let key = key.to_ascii_lowercase();
-            if is_known(&key) {
-                self.add(&key, text, variable);
-            } else {
-                self.ignored_variables.push(variable);
-            }
-        }
-    }
-
-    fn read_secret_files(&mut self) -> Result<(), ConfigError> {
-        for setting in SETTINGS.iter().filter(|setting| setting.secret) {
-            if let Some(given) = self.given.remove(&format!("{}_file", setting.key)) {
-                let text = fs::read_to_string(&given.text)
-                    .or_else(|error| refuse(&given.origin, format!("{}: {error}", given.text)))?;
-                let text = text.trim_end_matches(['\r', '\n']).to_owned();
-                self.given.insert(setting.key.to_owned(), Given { text, origin: given.origin });
-            }
-        }
-        Ok(())
-    }
-
-    /// Every setting with what is in force and where it comes from, for `crane check`. Secrets
-    /// are covered.
-    pub fn in_force(&self) -> Vec<(&'static str, String, String)> {
-        SETTINGS
-            .iter()
-            .map(|setting| {
-                let given = self.given.get(setting.key);
-                let text = match given {
-                    Some(given) if given.text.is_empty() => "(none)".to_owned(),
-                    Some(_) if setting.secret => "(set)".to_owned(),
-                    Some(given) => without_password(&given.text),
-                    None => setting.default.unwrap_or("(none)").to_owned(),
-                };
-                let origin = given.map_or("default".to_owned(), |given| given.origin.clone());
-                (setting.key, text, origin)
-            })
-            .collect()
-    }
-
     pub fn check(&self) -> Result<Config, ConfigError> {
         let bind: SocketAddr = self.parse("bind", "an address and port such as 127.0.0.1:8888")?;
         let api_token = self.optional("api_token").map(SecretString::from);
@@ -355,7 +147,7 @@ impl Sources {
             let setting = SETTINGS.iter().find(|setting| setting.key == key);
             setting.and_then(|setting| setting.default).unwrap_or_default().to_owned()
         };
-        self.given.get(key).map_or_else(default, |given| given.text.clone())
+        self.given(key).map_or_else(default, |(text, _)| text.to_owned())
     }
 
     /// An empty text switches a setting off.
@@ -364,7 +156,7 @@ impl Sources {
     }
 
     fn origin(&self, key: &str) -> String {
-        self.given.get(key).map_or_else(|| key.to_owned(), |given| given.origin.clone())
+        self.given(key).map_or(key, |(_, origin)| origin).to_owned()
     }
 
     fn parse<T: std::str::FromStr>(&self, key: &str, expected: &str) -> Result<T, ConfigError> {
@@ -447,17 +239,6 @@ impl Sources {
         }
         Ok(())
     }
-}
-
-fn is_known(key: &str) -> bool {
-    SETTINGS.iter().any(|setting| {
-        setting.key == key || (setting.secret && key.strip_suffix("_file") == Some(setting.key))
-    })
-}
-
-fn unknown(key: &str) -> String {
-    let known: Vec<_> = SETTINGS.iter().map(|setting| setting.key).collect();
-    format!("there is no setting '{key}'; there are {}", known.join(", "))
 }
 
 /// A URL with its password covered: `redis://user:***@host`.
