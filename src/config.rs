@@ -4,6 +4,7 @@
 //! `table.rs` says what there is, `sources.rs` collects what was given, and this file makes a
 //! [`Config`] of it, checked.
 
+mod hosts;
 mod sources;
 mod table;
 
@@ -16,6 +17,7 @@ use std::{
 use secrecy::SecretString;
 
 pub use self::{
+    hosts::HostCredential,
     sources::{DEFAULT_FILE, Sources},
     table::{SETTINGS, Setting},
 };
@@ -23,7 +25,18 @@ use crate::model::Name;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PuppetfileEngine {
+    Native,
     R10k,
+}
+
+/// Where modules may come from.
+#[derive(Debug, Clone, Default)]
+pub struct ModuleSources {
+    /// Hosts and networks; none: whatever is not denied.
+    pub allowed: Vec<String>,
+    pub denied: Vec<String>,
+    pub ca: Option<PathBuf>,
+    pub credentials: Vec<HostCredential>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +61,7 @@ pub struct Config {
     pub base_provider: Name,
     pub puppetfile_engine: PuppetfileEngine,
     pub forge: Option<String>,
+    pub sources: ModuleSources,
     pub install_limit: Duration,
     pub build_limit: Duration,
     pub deployment_limit: Duration,
@@ -119,15 +133,17 @@ impl Sources {
             client_certs: self.optional("client_certs").map(PathBuf::from),
             base_provider: self.parse("base_provider", "a lower-case name such as cloudopting")?,
             puppetfile_engine: match self.text("puppetfile_engine").as_str() {
+                "native" => PuppetfileEngine::Native,
                 "r10k" => PuppetfileEngine::R10k,
                 other => {
                     return refuse(
                         self.origin("puppetfile_engine"),
-                        format!("'{other}' is not an engine; there is 'r10k'"),
+                        format!("'{other}' is not an engine; there are 'native' and 'r10k'"),
                     );
                 }
             },
             forge: self.optional("forge"),
+            sources: self.module_sources()?,
             install_limit: Duration::from_secs(self.number("install_minutes")? * 60),
             build_limit: Duration::from_secs(self.number("build_minutes")? * 60),
             deployment_limit: Duration::from_secs(self.number("deployment_minutes")? * 60),
@@ -169,6 +185,21 @@ impl Sources {
             number @ 1..=NUMBER_MAX => Ok(number),
             _ => refuse(self.origin(key), format!("must be from 1 to {NUMBER_MAX}")),
         }
+    }
+
+    fn module_sources(&self) -> Result<ModuleSources, ConfigError> {
+        let list = |key| {
+            let text = self.text(key);
+            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            entries.map(str::to_owned).collect()
+        };
+        let file = self.optional("sources_credentials").map(PathBuf::from);
+        Ok(ModuleSources {
+            allowed: list("sources_allowed"),
+            denied: list("sources_denied"),
+            ca: self.optional("sources_ca").map(PathBuf::from),
+            credentials: file.map_or(Ok(Vec::new()), |file| hosts::read(&file))?,
+        })
     }
 
     /// A number and its unit, or `off`.

@@ -6,11 +6,11 @@ use secrecy::SecretString;
 use tokio::fs;
 
 use crate::{
-    config::Config,
+    config::{Config, PuppetfileEngine},
     engine,
     error::{Error, Result},
     jobs::{Jobs, Limits, Parts, Retention, clusters::endpoint_of},
-    puppet,
+    puppet::{self, Egress, Native, NativeSettings},
     registry::{Credentials, Registry},
     store::{self, Store},
 };
@@ -48,7 +48,10 @@ impl Crane {
                 work: data_dir.join("work"),
                 forge: config.forge.clone(),
                 time_limit: config.install_limit,
-                engine: puppet::Engine::R10k,
+                engine: match config.puppetfile_engine {
+                    PuppetfileEngine::Native => puppet::Engine::Native(native(config, &data_dir)?),
+                    PuppetfileEngine::R10k => puppet::Engine::R10k,
+                },
             },
             data_dir,
             client_certs: config.client_certs.clone(),
@@ -75,6 +78,27 @@ impl Crane {
     }
 }
 
+/// Crane's own engine of Puppetfiles, with one cache for all contexts.
+fn native(config: &Config, data_dir: &Path) -> Result<Arc<Native>> {
+    let sources = &config.sources;
+    let credentials = sources.credentials.iter().map(|host| puppet::Credential {
+        host: host.host.clone(),
+        username: host.username.clone(),
+        secret: host.secret.clone(),
+    });
+    Native::open(NativeSettings {
+        cache: data_dir.join("cache"),
+        egress: Egress::new(
+            sources.allowed.iter().map(String::as_str),
+            sources.denied.iter().map(String::as_str),
+        )?,
+        credentials: credentials.collect(),
+        authorities: sources.ca.clone().into_iter().collect(),
+        // Tags move, and a server's cache is everybody's.
+        keep_tags: false,
+    })
+}
+
 /// The data directory, absolute. What Crane makes in it is readable by nobody else, as it holds
 /// what users sent; a directory that was there keeps its mode.
 async fn prepare(data_dir: &Path) -> Result<std::path::PathBuf> {
@@ -87,7 +111,7 @@ async fn prepare(data_dir: &Path) -> Result<std::path::PathBuf> {
             ),
         )
     };
-    for directory in ["contexts", "store", "work"] {
+    for directory in ["contexts", "store", "work", "cache"] {
         let mut private = fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(data_dir.join(directory)).await.map_err(unusable)?;

@@ -138,6 +138,16 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// A file of Crane's own that could not be written or read. A disk without room is for whoever
+    /// runs Crane to mend, and told; all else is a fault of Crane's own.
+    pub fn of_file(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem => Self::unavailable("disk", error),
+            _ => Self::internal(error),
+        }
+    }
+
     /// The problems that go with this error, if it has any.
     pub fn problems(&self) -> &[Problem] {
         match self {

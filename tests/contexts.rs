@@ -1,8 +1,8 @@
-//! Contexts: real Puppetfiles, installed by the real r10k from a real git server and Forge.
+//! Contexts: real Puppetfiles, installed from a real git server and Forge.
 
 use serde_json::{Value, json};
 
-use crate::support::{Crane, Form, problems, rig};
+use crate::support::{Crane, Form, assert_closed, problems, rig};
 
 fn puppetfile(content: impl AsRef<[u8]>) -> Form {
     Form::default().file("puppetfile", "Puppetfile", content)
@@ -145,12 +145,11 @@ async fn deleting_a_context_ends_its_installation() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/silent.git", silent.local_addr().unwrap());
     let path = post(&crane, &format!("mod 'silent', git: '{url}', tag: 'v1'\n")).await;
-    let (_connection, _) =
+    let (connection, _) =
         tokio::task::spawn_blocking(move || silent.accept()).await.unwrap().unwrap();
     let began = std::time::Instant::now();
     assert_eq!(crane.delete(&path).await.ok()["status"], "deleted");
     assert!(began.elapsed().as_secs() < 5, "took {:?}", began.elapsed());
-    let children = std::process::Command::new("pgrep").args(["-f", &url]).output().unwrap();
-    assert!(children.stdout.is_empty(), "still running: {children:?}");
+    assert_closed(connection);
     crane.close().await;
 }

@@ -142,7 +142,7 @@ async fn a_full_disk_fails_an_installation_and_leaves_none_of_it() {
     let module =
         format!("mod 'stdlib', git: '{}/puppetlabs-stdlib.git', tag: 'v8.5.0'\n", rig("RIG_GIT"));
     let form = || Form::default().file("puppetfile", "Puppetfile", &module);
-    // Before the context is stored, or while it is installed: r10k is asked both times.
+    // Before the context is stored, or while it is installed.
     let answer = crane.post("/builder/contexts", form()).await;
     if answer.status == 200 {
         let path = format!("/builder/contexts/{}", answer.json()["token"].as_str().unwrap());

@@ -15,6 +15,7 @@ mod faults;
 mod housekeeping;
 mod images;
 mod logs;
+mod modules;
 mod openapi;
 mod program;
 mod puppet;

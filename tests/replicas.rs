@@ -222,13 +222,15 @@ async fn when_one_is_stopped_the_other_goes_on() {
     let path = context(&one.post("/builder/contexts", stdlib(&url)).await.ok());
     let image = built(&one.post("/builder/images", of_modules(&path)).await.ok());
     within(60, "it is installed by the first", async || {
-        !crate::support::processes(one.data_dir.path()).is_empty()
+        std::fs::read_dir(directory(&one, &path)).is_ok_and(|mut entries| entries.next().is_some())
     })
     .await;
     let other = shared.crane(&[]).await;
     let mut follow = other.http.follow(&format!("{path}/log"), None).await;
-    let first = one.stop().await;
-    assert_eq!(crate::support::processes(first.path()), Vec::<String>::new());
+    let tree = directory(&one, &path);
+    let _first = one.stop().await;
+    let left = std::fs::read_dir(tree).into_iter().flatten().count();
+    assert_eq!(left, 0, "what it had begun is removed");
     way.set(Mode::Forward);
     other.finished(&image).await;
     let mut end = None;

@@ -16,12 +16,16 @@ use super::{
     forms::{self, File},
     live,
     logs::Logs,
+    modules::{LockFile, Modules},
     views::{Deleted, State, problems},
 };
 use crate::{
+    error::{Error, Problem},
     jobs::{
-        Jobs, Parts, contexts, images, log,
-        records::{Context, Kind, Record},
+        Jobs, Parts,
+        contexts::{self, Compat},
+        images, log,
+        records::{Context, Installation, Kind, Record},
     },
     model::{Channel, Name},
 };
@@ -62,7 +66,7 @@ struct DetailView {
 }
 
 impl View {
-    async fn of(parts: &Parts, record: &Record<Context>) -> Result<Self, crate::error::Error> {
+    async fn of(parts: &Parts, record: &Record<Context>) -> Result<Self, Error> {
         Ok(Self {
             token: record.detail.token.clone(),
             group: record.detail.group.to_string(),
@@ -117,6 +121,11 @@ struct ContextForm {
     group: Option<String>,
     /// Modules to install; without it the context is empty and finished at once.
     puppetfile: Option<File>,
+    /// `r10k5` (the default) or `r10k3`: which of r10k's generations is followed where they differ.
+    compat: Option<String>,
+    /// From `/builder/contexts/{token}/lock`: modules are exactly what it says, or the installation
+    /// fails.
+    lock: Option<File>,
 }
 
 #[derive(Debug, Multipart)]
@@ -167,8 +176,13 @@ impl ContextsApi {
         tag = "Tags::Builder"
     )]
     async fn create(&self, jobs: Data<&Arc<Jobs>>, form: ContextForm) -> Answer<View> {
-        let puppetfile = forms::optional("puppetfile", form.puppetfile)?;
-        let record = contexts::create(jobs.0, group(form.group)?, puppetfile).await?;
+        let recipe = contexts::Recipe {
+            group: group(form.group)?,
+            puppetfile: forms::optional("puppetfile", form.puppetfile)?,
+            installation: Installation { compat: compat(form.compat)? },
+            lock: forms::optional("lock", form.lock)?,
+        };
+        let record = contexts::create(jobs.0, recipe).await?;
         Ok(Json(View::of(&jobs.0.parts, &record).await?))
     }
 
@@ -210,6 +224,44 @@ impl ContextsApi {
             modules: modules.map(|(name, version)| ModuleView { name, version }).collect(),
             log: log::text(&*parts.store, &contexts::resource(&token), Channel::Log).await?,
         }))
+    }
+
+    /// Say exactly what is installed
+    ///
+    /// Each module with its source, commit, digest and licence, and which of the modules that it
+    /// needs are missing or of another version. 409 until the installation is finished.
+    ///
+    /// ```sh
+    /// curl http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/modules
+    /// ```
+    #[oai(
+        path = "/contexts/:token/modules",
+        method = "get",
+        operation_id = "getContextModules",
+        tag = "Tags::Builder"
+    )]
+    async fn modules(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Answer<Modules> {
+        let installed = contexts::what_is_installed(&jobs.0.parts, &token).await?;
+        Ok(Json(Modules::of(token.0, installed)))
+    }
+
+    /// Download the lock
+    ///
+    /// Posted with the same Puppetfile, it makes another context with exactly the same modules, or
+    /// none.
+    ///
+    /// ```sh
+    /// curl -OJ http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/lock
+    /// curl -F puppetfile=@Puppetfile -F lock=@Puppetfile.lock http://127.0.0.1:8888/builder/contexts
+    /// ```
+    #[oai(
+        path = "/contexts/:token/lock",
+        method = "get",
+        operation_id = "getContextLock",
+        tag = "Tags::Builder"
+    )]
+    async fn lock(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Result<LockFile, Failure> {
+        Ok(LockFile::of(&contexts::what_is_installed(&jobs.0.parts, &token).await?))
     }
 
     /// Read the log, or follow it
@@ -285,6 +337,15 @@ impl ContextsApi {
     }
 }
 
-fn group(group: Option<String>) -> Result<Name, crate::error::Error> {
+fn compat(compat: Option<String>) -> Result<Compat, Error> {
+    match forms::text(compat).as_deref() {
+        None => Ok(Compat::default()),
+        Some("r10k3") => Ok(Compat::R10k3),
+        Some("r10k5") => Ok(Compat::R10k5),
+        Some(_) => Err(Error::problem(Problem::new("compat", "neither r10k3 nor r10k5"))),
+    }
+}
+
+fn group(group: Option<String>) -> Result<Name, Error> {
     Name::parse("group", forms::text(group).as_deref().unwrap_or(contexts::DEFAULT_GROUP))
 }

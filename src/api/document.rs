@@ -19,6 +19,8 @@ const FIELD_EXAMPLES: &[(&str, &str)] = &[
     ("puppetfile", "forge 'https://forgeapi.puppet.com'\nmod 'puppetlabs/stdlib', '8.5.0'\n"),
     ("puppetmanifest", "file { '/etc/motd': content => \"made by Crane\\n\" }\n"),
     ("dockerfile", "FROM cloudopting/debian-puppet\nRUN puppet --version\n"),
+    ("compat", "r10k5"),
+    ("lock", ""),
     ("composefile", "services:\n  web:\n    image: default/web\n    ports:\n      - \"8080:80\"\n"),
 ];
 
@@ -66,12 +68,33 @@ const EXAMPLE_IDS: &[(&str, &str)] = &[
 /// What answers that are no JSON look like: operation, content type, example.
 const TEXT_EXAMPLES: &[(&str, &str, &str)] = &[
     // The end of `getContextLog` and its like.
+    ("getContextLock", "text/plain", LOCK_EXAMPLE),
     ("Log", "text/plain", LOG_EXAMPLE),
     ("Log", "text/event-stream", LOG_EVENTS_EXAMPLE),
     ("followEvents", "text/event-stream", EVENTS_EXAMPLE),
     ("livez", "text/plain", "alive\n"),
     ("readyz", "text/plain", READY_EXAMPLE),
 ];
+
+const LOCK_EXAMPLE: &str = r#"{
+  "format": 1,
+  "compat": "r10k5",
+  "digest": "sha256:7777777777777777777777777777777777777777777777777777777777777777",
+  "modules": [
+    {
+      "name": "stdlib",
+      "path": "modules/stdlib",
+      "declared": "git https://github.com/puppetlabs/puppetlabs-stdlib.git Some(Named(\"v8.5.0\")) None None None None exclude_spec=None",
+      "source": "git",
+      "url": "https://github.com/puppetlabs/puppetlabs-stdlib.git",
+      "reference": "v8.5.0",
+      "commit": "0c9b1ac3b1e5e3f6a4d2c7b8a9f0e1d2c3b4a596",
+      "digest": "sha256:3333333333333333333333333333333333333333333333333333333333333333",
+      "version": "8.5.0"
+    }
+  ]
+}
+"#;
 
 const LOG_EXAMPLE: &str = "2026-11-20T20:07:43.123Z [install] INFO -> Updating module stdlib\n";
 

@@ -16,6 +16,7 @@ mod images;
 mod live;
 mod logs;
 mod methods;
+mod modules;
 mod pages;
 mod sites;
 mod slashes;

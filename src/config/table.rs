@@ -51,8 +51,29 @@ pub const SETTINGS: &[Setting] = &[
         "directory with cert.pem, key.pem and ca.pem; http:// and tcp:// endpoints then mean TLS",
     ),
     setting("base_provider", Some("cloudopting"), "first component of base images' names"),
-    setting("puppetfile_engine", Some("r10k"), "what installs modules: r10k"),
-    setting("forge", None, "base URL of the Puppet Forge; none: r10k's own default"),
+    setting(
+        "puppetfile_engine",
+        Some("native"),
+        "what installs modules where a context does not say: native or r10k",
+    ),
+    setting("forge", None, "base URL of the Puppet Forge; none: https://forgeapi.puppet.com"),
+    setting(
+        "sources_allowed",
+        None,
+        "hosts and networks that modules may come from, with commas between them; none: all but \
+         link-local addresses and those of clouds' metadata",
+    ),
+    setting("sources_denied", None, "hosts and networks that modules may not come from"),
+    setting(
+        "sources_ca",
+        None,
+        "PEM file of CAs that are trusted for modules besides the system's",
+    ),
+    setting(
+        "sources_credentials",
+        None,
+        "TOML file: a table [\"HOST\"] or [\"HOST:PORT\"] with username and password, or token",
+    ),
     setting("install_minutes", Some("30"), "time limit for installing one Puppetfile"),
     setting("build_minutes", Some("120"), "time limit for building one image"),
     setting("deployment_minutes", Some("60"), "time limit for bringing up one composition"),

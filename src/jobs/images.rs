@@ -65,7 +65,7 @@ pub async fn create(
         Some(token) => contexts::get(&jobs.parts, token).await?,
         None => {
             let group = Name::parse("group", contexts::DEFAULT_GROUP)?;
-            contexts::create(jobs, group, None).await?
+            contexts::create(jobs, contexts::Recipe::of(group, None)).await?
         }
     };
     begin(jobs, &context, name, recipe).await
@@ -80,7 +80,7 @@ pub async fn create_with_context(
     recipe: Recipe,
 ) -> Result<Record<Context>> {
     let recipe = recipe.checked(&jobs.parts).await?;
-    let context = contexts::create(jobs, group, Some(puppetfile)).await?;
+    let context = contexts::create(jobs, contexts::Recipe::of(group, Some(puppetfile))).await?;
     begin(jobs, &context, name, recipe).await?;
     Ok(context)
 }
@@ -251,7 +251,7 @@ pub(super) fn done(built: Built) -> Done {
         Some(pushed) => format!("built and pushed as {}", pushed.reference),
         None => "built; pushing is switched off".into(),
     };
-    Done { description, detail: Some(json!({ "pushed": pushed })) }
+    Done { detail: Some(json!({ "pushed": pushed })), ..Done::new(description) }
 }
 
 pub(super) async fn build(jobs: &Jobs, lease: &Lease, token: &str, log: &Log) -> Result<Done> {

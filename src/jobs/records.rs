@@ -20,6 +20,7 @@ use crate::{
     build::Upload,
     error::{Error, Problem, Result},
     model::Name,
+    puppet::Compat,
     store::Store,
 };
 
@@ -191,6 +192,9 @@ pub struct Context {
     /// Modules that the Puppetfile brought: name, and version where the module states one.
     #[serde(default)]
     pub modules: Vec<(String, Option<String>)>,
+    /// How they are installed. Crane 0.7 and before did it with r10k 3.
+    #[serde(default = "Installation::of_earlier_versions")]
+    pub installation: Installation,
     /// What its directory holds, for another Crane on the same store to have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
@@ -201,6 +205,19 @@ pub struct Context {
         skip_serializing_if = "Option::is_none"
     )]
     pub used: Option<OffsetDateTime>,
+}
+
+/// How the modules of a context are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Installation {
+    /// Which of r10k's generations is followed where they differ.
+    pub compat: Compat,
+}
+
+impl Installation {
+    fn of_earlier_versions() -> Self {
+        Self { compat: Compat::R10k3 }
+    }
 }
 
 /// A context's directory by its content.

@@ -72,7 +72,7 @@ async fn blocking<T: Send + 'static>(
 /// The installation begins: what stands there is not whole any more.
 pub(super) async fn begin(parts: &Parts, token: &str) -> Result<()> {
     let place = Place::of(parts, token);
-    blocking(move || place.unmark().map_err(Error::internal)).await
+    blocking(move || place.unmark().map_err(Error::of_file)).await
 }
 
 /// The installation is done: the directory gets its name by content and, where other processes may
@@ -82,24 +82,24 @@ pub(super) async fn complete(parts: &Parts, token: &str, log: &Log) -> Result<Tr
     let shared = parts.registry.as_ref().filter(|_| !parts.store.exclusive());
     let Some(registry) = shared else {
         return blocking(move || {
-            let digest = puppet::digest(&place.directory).map_err(Error::internal)?;
-            place.mark(&digest).map_err(Error::internal)?;
+            let digest = puppet::digest(&place.directory).map_err(Error::of_file)?;
+            place.mark(&digest).map_err(Error::of_file)?;
             Ok(Tree { digest, artifact: None })
         })
         .await;
     };
     let (directory, work) = (place.directory.clone(), parts.puppet.work.clone());
     let packed = blocking(move || {
-        let scratch = Scratch::make(&work, "pack-").map_err(Error::internal)?;
-        let file = fs::File::create(scratch.path().join("blob")).map_err(Error::internal)?;
+        let scratch = Scratch::make(&work, "pack-").map_err(Error::of_file)?;
+        let file = fs::File::create(scratch.path().join("blob")).map_err(Error::of_file)?;
         match puppet::pack(&directory, io::BufWriter::new(file)) {
             Ok(packed) => Ok(Ok((scratch, packed))),
             // A link that leaves the tree, which no other process would unpack.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let digest = puppet::digest(&directory).map_err(Error::internal)?;
+                let digest = puppet::digest(&directory).map_err(Error::of_file)?;
                 Ok(Err((digest, error)))
             }
-            Err(error) => Err(Error::internal(error)),
+            Err(error) => Err(Error::of_file(error)),
         }
     });
     let (scratch, packed) = match packed.await? {
@@ -108,7 +108,7 @@ pub(super) async fn complete(parts: &Parts, token: &str, log: &Log) -> Result<Tr
             let line = format!("WARN not stored in the registry for other processes: {error}");
             log.at("store").write(Channel::Log, line).await;
             let mark = digest.clone();
-            blocking(move || place.mark(&mark).map_err(Error::internal)).await?;
+            blocking(move || place.mark(&mark).map_err(Error::of_file)).await?;
             return Ok(Tree { digest, artifact: None });
         }
     };
@@ -124,7 +124,7 @@ pub(super) async fn complete(parts: &Parts, token: &str, log: &Log) -> Result<Tr
     let artifact =
         registry.push_artifact(REPOSITORY, token, ARTIFACT_TYPE, &layer, &annotations).await?;
     let digest = packed.digest.clone();
-    blocking(move || place.mark(&digest).map_err(Error::internal)).await?;
+    blocking(move || place.mark(&digest).map_err(Error::of_file)).await?;
     Ok(Tree { digest: packed.digest, artifact: Some(artifact) })
 }
 
@@ -147,7 +147,7 @@ pub(super) async fn ensure(parts: &Parts, context: &Record<Context>, log: &Log) 
         _ => install_again(parts, &token, &tree.digest, &place.directory, &log).await?,
     }
     let digest = tree.digest.clone();
-    blocking(move || place.mark(&digest).map_err(Error::internal)).await
+    blocking(move || place.mark(&digest).map_err(Error::of_file)).await
 }
 
 async fn fetch(
@@ -158,12 +158,12 @@ async fn fetch(
     directory: &Path,
 ) -> Result<()> {
     let work = parts.puppet.work.clone();
-    let scratch = blocking(move || Scratch::make(&work, "fetch-").map_err(Error::internal)).await?;
+    let scratch = blocking(move || Scratch::make(&work, "fetch-").map_err(Error::of_file)).await?;
     let blob = scratch.path().join("blob");
     registry.pull_artifact(REPOSITORY, artifact, ARTIFACT_TYPE, &blob).await?;
     let (digest, directory) = (digest.to_owned(), directory.to_owned());
     blocking(move || {
-        let blob = fs::File::open(scratch.path().join("blob")).map_err(Error::internal)?;
+        let blob = fs::File::open(scratch.path().join("blob")).map_err(Error::of_file)?;
         puppet::unpack(io::BufReader::new(blob), &digest, &directory)
     })
     .await
@@ -176,10 +176,9 @@ async fn install_again(
     directory: &Path,
     log: &Log,
 ) -> Result<()> {
-    let puppetfile = contexts::puppetfile(&*parts.store, token).await?;
-    puppet::install(&parts.puppet, &puppetfile, directory, log).await?;
+    contexts::install_into(parts, token, directory, log).await?;
     let directory = directory.to_owned();
-    let found = blocking(move || puppet::digest(&directory).map_err(Error::internal)).await?;
+    let found = blocking(move || puppet::digest(&directory).map_err(Error::of_file)).await?;
     if found == digest {
         return Ok(());
     }
@@ -197,7 +196,7 @@ pub(super) async fn forget(parts: &Parts, token: &str) -> Result<()> {
             place.unmark()?;
             gone_is_fine(fs::remove_dir_all(&place.directory))
         };
-        remove().map_err(Error::internal)
+        remove().map_err(Error::of_file)
     })
     .await
 }
@@ -228,7 +227,7 @@ pub(super) async fn is_wanted(parts: &Parts, token: &str) -> Result<bool> {
 pub(super) async fn sweep(parts: &Parts) -> Result<()> {
     let contexts = parts.data_dir.join("contexts");
     let names = blocking(move || {
-        let names = fs::read_dir(contexts).map_err(Error::internal)?;
+        let names = fs::read_dir(contexts).map_err(Error::of_file)?;
         let names = names.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         Ok(names.collect::<Vec<_>>())
     })
@@ -243,11 +242,11 @@ pub(super) async fn sweep(parts: &Parts) -> Result<()> {
     let (work, contexts) = (parts.puppet.work.clone(), parts.data_dir.join("contexts"));
     blocking(move || {
         for directory in [&work, &contexts] {
-            puppet::remove_left_behind(directory).map_err(Error::internal)?;
+            puppet::remove_left_behind(directory).map_err(Error::of_file)?;
         }
         // Making one removes those beside it that nobody holds.
         for prefix in ["pack-", "fetch-"] {
-            Scratch::make(&work, prefix).map_err(Error::internal)?;
+            Scratch::make(&work, prefix).map_err(Error::of_file)?;
         }
         Ok(())
     })

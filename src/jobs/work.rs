@@ -33,11 +33,13 @@ pub(super) struct Done {
     pub(super) description: String,
     /// Fields of the record's detail that have a new value.
     pub(super) detail: Option<Value>,
+    /// What is stored beside the record, by the names that it has there.
+    pub(super) files: Vec<(&'static str, Value)>,
 }
 
 impl Done {
     pub(super) fn new(description: impl Into<String>) -> Self {
-        Self { description: description.into(), detail: None }
+        Self { description: description.into(), detail: None, files: Vec::new() }
     }
 }
 
@@ -237,7 +239,7 @@ impl Jobs {
             Kind::Cluster => Status::Ready,
             _ => Status::Finished,
         };
-        self.end_with(lease, status, Outcome::Succeeded, |record| {
+        self.end_with(lease, status, Outcome::Succeeded, &done.files, |record| {
             record.description.clone_from(&done.description);
             record.problems.clear();
             let fields = done.detail.as_ref().and_then(Value::as_object).into_iter().flatten();
@@ -298,7 +300,7 @@ impl Jobs {
         problems: &[Problem],
     ) -> Result<()> {
         info!(resource = %job.resource, outcome = outcome.as_str(), "ended");
-        self.end_with(lease, status, outcome, |record| {
+        self.end_with(lease, status, outcome, &[], |record| {
             record.description.clone_from(&description);
             record.problems = problems.to_vec();
         })
@@ -311,6 +313,7 @@ impl Jobs {
         lease: &Lease,
         status: Status,
         outcome: Outcome,
+        files: &[(&'static str, Value)],
         change: impl Fn(&mut Record<Value>),
     ) -> Result<()> {
         let current = lease.current.lock().await;
@@ -328,7 +331,10 @@ impl Jobs {
                 record.ended = Some(OffsetDateTime::now_utc());
                 change(record);
             }
-            let batch = queue::record_end(batch, &current, record, stored.revision, outcome)?;
+            let mut batch = queue::record_end(batch, &current, record, stored.revision, outcome)?;
+            for (name, value) in files {
+                batch = batch.put_record(current.job.resource.file_key(name), value)?;
+            }
             match lease.commit(batch).await? {
                 Committed::Yes | Committed::Lost => return Ok(()),
                 Committed::Again => {}

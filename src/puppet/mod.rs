@@ -111,6 +111,22 @@ pub fn check_for(engine: &Engine, compat: Compat, text: &str) -> Result<Puppetfi
     }
 }
 
+/// Reads a lock that a user sent with a Puppetfile, and sees that it is of this one. [`Error::Invalid`]
+/// with what does not fit.
+pub fn check_lock(
+    engine: &Engine,
+    compat: Compat,
+    puppetfile: &Puppetfile,
+    text: &str,
+) -> Result<Lock> {
+    if matches!(engine, Engine::R10k) {
+        return Err(Error::problem(Problem::new("lock", "r10k installs by no lock: leave it out")));
+    }
+    let lock = Lock::parse(text)?;
+    lock.must_fit(puppetfile, compat)?;
+    Ok(lock)
+}
+
 /// One error of several problems; none of none.
 fn refused(problems: Vec<Problem>) -> Option<Error> {
     let description = match &problems[..] {
@@ -209,7 +225,15 @@ pub async fn resolve(
     }
 }
 
-/// The name and version of the program that installs, as `r10k 3.15.4`.
+/// Whether modules can be installed: Crane's own engine needs nothing, r10k has to be there.
+pub async fn ready(settings: &Settings) -> Result<()> {
+    match settings.engine {
+        Engine::Native(_) => Ok(()),
+        Engine::R10k => r10k::version().await.map(drop),
+    }
+}
+
+/// The name and version of r10k, as `r10k 3.15.4`.
 pub async fn version() -> Result<String> {
     r10k::version().await
 }

@@ -319,7 +319,7 @@ async fn each<'w, T: Send + 'w>(
     for (number, result) in all {
         match result {
             Ok(value) => done.push(value),
-            Err(Fault::Own(error)) => return Err(Error::internal(error)),
+            Err(Fault::Own(error)) => return Err(Error::of_file(error)),
             Err(fault) => faults.push((work[number].module, fault)),
         }
     }
@@ -378,5 +378,5 @@ async fn warn(native: &Native, settings: &Settings, puppetfile: &Puppetfile, log
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(Error::internal)
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(Error::of_file)
 }

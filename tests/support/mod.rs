@@ -85,6 +85,15 @@ pub(crate) fn puppetfile(name: &str, url: &str, tag: &str) -> Form {
     Form::default().file("puppetfile", "Puppetfile", content)
 }
 
+/// The other side has hung up, or does so within seconds.
+#[track_caller]
+pub(crate) fn assert_closed(mut connection: std::net::TcpStream) {
+    use std::io::Read;
+    connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut asked = Vec::new();
+    connection.read_to_end(&mut asked).expect("it waits for an answer still");
+}
+
 /// The processes that work in a directory, by their environment; r10k and every git it starts.
 pub(crate) fn processes(directory: &std::path::Path) -> Vec<String> {
     let directory = directory.canonicalize().unwrap();
