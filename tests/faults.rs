@@ -14,6 +14,7 @@ mod versions;
 
 use std::{fs, io::Write, net::TcpStream, path::Path, process::Command};
 
+use crane::store::Batch;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -193,4 +194,17 @@ async fn a_disk_that_is_full_while_a_job_runs_loses_nothing_that_was_acknowledge
     let contexts = served.http.get("/builder/contexts").await.text;
     assert!(kept.iter().all(|token| contexts.contains(token)), "{kept:?}: {contexts}");
     served.purge().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_be_read_holds_up_no_other() {
+    let crane = Crane::start().await;
+    assert_eq!(crane.get("/livez").await.status, 200);
+    let store = &crane.parts.jobs.parts.store;
+    let damaged = Batch::new().append("job:", b"what a newer Crane wrote".to_vec());
+    store.commit(damaged).await.unwrap().unwrap();
+    let form = Form::default().file("puppetfile", "Puppetfile", "# none\n");
+    let body = crane.post("/builder/contexts", form).await.ok();
+    crane.finished(&format!("/builder/contexts/{}", body["token"].as_str().unwrap())).await;
+    crane.close().await;
 }

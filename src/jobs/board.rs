@@ -78,7 +78,7 @@ impl Board {
             loop {
                 let page = store.list(prefix, after.as_deref(), 500).await?;
                 for (key, entry) in &page {
-                    if let Some(news) = news(key, Some(entry))? {
+                    if let Some(news) = news(key, Some(entry)) {
                         board.apply(news);
                     }
                 }
@@ -216,16 +216,18 @@ impl Board {
 }
 
 /// What a key of the feed means for the board, with what the store has under it now.
-pub(super) fn news(key: &str, entry: Option<&Entry>) -> Result<Option<News>> {
+pub(super) fn news(key: &str, entry: Option<&Entry>) -> Option<News> {
     if let Some(id) = Id::of(key, JOBS) {
-        let job = entry.map(|entry| {
-            let job = serde_json::from_slice(&entry.value).map_err(|error| {
-                crate::error::Error::internal(format!("the record {key} cannot be read: {error}"))
-            })?;
-            Ok::<_, crate::error::Error>((entry.revision, job))
-        });
-        return Ok(Some(News::Job(id, job.transpose()?)));
+        let Some(entry) = entry else { return Some(News::Job(id, None)) };
+        return match serde_json::from_slice(&entry.value) {
+            Ok(job) => Some(News::Job(id, Some((entry.revision, job)))),
+            // One that a newer Crane wrote, or that is damaged, must not hold up all others.
+            Err(error) => {
+                tracing::error!(key, %error, "a job cannot be read, and is left alone");
+                None
+            }
+        };
     }
-    let beat = Id::of(key, BEATS).zip(entry);
-    Ok(beat.map(|(id, entry)| News::Beat(id, entry.revision)))
+    let (id, entry) = Id::of(key, BEATS).zip(entry)?;
+    Some(News::Beat(id, entry.revision))
 }

@@ -29,7 +29,8 @@ impl Jobs {
         if !self.stop(resource, true).await? {
             let description = record.value.description;
             return Err(Error::Conflict(format!(
-                "nothing is being made of {resource} that could be cancelled: {description}"
+                "nothing is being made of the {} '{}' that could be cancelled: {description}",
+                resource.kind, resource.id
             )));
         }
         // Late is as good as in time: the status says which.

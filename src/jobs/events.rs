@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    store::{Batch, Store},
+    store::{Batch, Expected, Store},
 };
 
 pub(super) const EVENTS: &str = "event:";
@@ -124,9 +124,15 @@ pub(super) async fn trim(store: &dyn Store) -> Result<()> {
     let surplus = names.len().saturating_sub(KEPT);
     for names in names[..surplus].chunks(500) {
         let last: u64 = names.last().and_then(|name| name.parse().ok()).unwrap_or_default();
-        let batch = Batch::new().put_record(FORGOTTEN, &last)?;
+        let before = store.read::<u64>(FORGOTTEN).await?;
+        let expected = before.as_ref().map_or(Expected::Absent, |b| Expected::Revision(b.revision));
+        let last = before.map_or(last, |before| before.value.max(last));
+        let batch = Batch::new().check(FORGOTTEN, expected).put_record(FORGOTTEN, &last)?;
         let delete = |batch: Batch, name: &String| batch.delete(format!("{EVENTS}{name}"));
-        store.commit(names.iter().fold(batch, delete)).await?;
+        if store.commit(names.iter().fold(batch, delete)).await?.is_none() {
+            // Another process is at the same, and ahead.
+            break;
+        }
     }
     Ok(())
 }

@@ -106,7 +106,7 @@ impl Jobs {
         let store = &*self.parts.store;
         if key.starts_with(queue::JOBS) || key.starts_with(queue::BEATS) {
             let entry = store.get(key).await?;
-            if let Some(news) = board::news(key, entry.as_ref())? {
+            if let Some(news) = board::news(key, entry.as_ref()) {
                 self.board().apply(news);
             }
         } else if let Some(id) = Id::of(key, CANCELS) {

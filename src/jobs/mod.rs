@@ -252,7 +252,10 @@ impl Jobs {
         }
         match self.parts.store.commit(batch).await? {
             Some(_) => Ok(record),
-            None => Err(Error::Conflict(format!("{resource} exists already"))),
+            None => Err(Error::Conflict(format!(
+                "the {} '{}' exists already",
+                resource.kind, resource.id
+            ))),
         }
     }
 

@@ -78,6 +78,9 @@ pub(super) struct Job {
     /// How often it was begun.
     #[serde(default)]
     pub(super) attempt: u32,
+    /// How often it failed of what may pass, and was tried again for that.
+    #[serde(default)]
+    pub(super) failures: u32,
     /// How often whoever did it died of it, or with it.
     #[serde(default)]
     pub(super) crashes: u32,
@@ -99,6 +102,7 @@ impl Job {
             state: State::Queued,
             step: None,
             attempt: 0,
+            failures: 0,
             crashes: 0,
             delay: 0,
             ending: None,

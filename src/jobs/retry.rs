@@ -13,10 +13,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What another side asks for is honoured up to this.
 const ASKED: Duration = Duration::from_secs(10 * 60);
 
-/// How long to wait after this attempt (the first is 1), half of it left to chance, so that what
+/// How long to wait after so many failures (the first is 1), half of it left to chance, so that what
 /// failed together is not tried again together.
-pub(super) fn delay(attempt: u32, retry: &Retry) -> Duration {
-    let doubled = FIRST.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(16)));
+pub(super) fn delay(failures: u32, retry: &Retry) -> Duration {
+    let doubled = FIRST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
     let whole = doubled.min(LONGEST);
     let mut byte = [0];
     // Without chance it is the whole time, which is right as well.
@@ -31,9 +31,9 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_minute_and_honour_what_is_asked() {
-        for (attempt, seconds) in [(1, 1.0), (2, 2.0), (4, 8.0), (7, 60.0), (4_000_000, 60.0)] {
-            let delay = delay(attempt, &Retry { after: None }).as_secs_f64();
-            assert!((seconds / 2.0..=seconds).contains(&delay), "{attempt}: {delay}");
+        for (failures, seconds) in [(1, 1.0), (2, 2.0), (4, 8.0), (7, 60.0), (4_000_000, 60.0)] {
+            let delay = delay(failures, &Retry { after: None }).as_secs_f64();
+            assert!((seconds / 2.0..=seconds).contains(&delay), "{failures}: {delay}");
         }
         let asked = |seconds| Retry { after: Some(Duration::from_secs(seconds)) };
         assert_eq!(delay(1, &asked(30)), Duration::from_secs(30));

@@ -254,15 +254,16 @@ impl Jobs {
         let passes = error.retry().filter(|_| {
             job.task == Task::Make
                 && job.resource.kind != Kind::Cluster
-                && job.attempt <= self.limits.retries
+                && job.failures < self.limits.retries
         });
         if let Some(passes) = passes {
-            let delay = retry::delay(job.attempt, passes);
+            // Neither a restart nor a take-over is a failure of the work's own.
+            let failures = job.failures + 1;
+            let delay = retry::delay(failures, passes);
             info!(error = chain(error), ?delay, "failed; to be tried again");
             let description = format!(
-                "waiting {} s to try again ({} of {} times): {}",
+                "waiting {} s to try again ({failures} of {} times): {}",
                 delay.as_secs_f64().ceil(),
-                job.attempt,
                 self.limits.retries,
                 self.mask.text(&error.to_string())
             );
@@ -342,20 +343,22 @@ impl Jobs {
         }
     }
 
-    /// Puts the job back into the queue, to be done again after a while.
+    /// Puts the job back into the queue, to be done again after a while. `failed`: what of, for the
+    /// record, if it failed.
     async fn give_back(
         &self,
         lease: &Lease,
         delay: Duration,
-        description: Option<String>,
+        failed: Option<String>,
     ) -> Result<()> {
         let current = lease.current.lock().await;
         let mut job = current.job.clone();
+        job.failures += u32::from(failed.is_some());
         job.delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let key = job.resource.key();
         loop {
             let mut batch = queue::requeue(lease.fence.batch(), &current, job.clone())?;
-            if let Some(description) = &description
+            if let Some(description) = &failed
                 && let Some(mut stored) = lease.read::<Record<Value>>(&key).await?
                 && stored.value.status != Status::Removing
             {
