@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{long, long_build, unique};
-use crate::support::{Program, rig, within};
+use crate::support::{Program, own_engine::OwnEngine, rig, within};
 
 /// A socket that leads to the rig's engine while it is up.
 struct Relay {
@@ -73,6 +73,28 @@ async fn an_engine_that_comes_back_builds_what_it_was_building() {
     let body = served.ends(&path).await;
     assert_eq!(body["status"], "finished", "{body:#}\n{}", served.log());
     served.purge().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_restarted_in_a_build_builds_it_again() {
+    let data = TempDir::new().unwrap();
+    let mut engine = OwnEngine::start();
+    let settings = Program::new(data.path()).with("CRANE_ENGINE", engine.url());
+    let served = settings.with("CRANE_REGISTRY", "").start();
+    let body = served.http.post("/builder/images", long_build("restarted", 4)).await.ok();
+    let path = format!("/builder/images/{}", body["token"].as_str().unwrap());
+    let signals = if long() { ["KILL", "TERM", "KILL", "TERM"].as_slice() } else { &["KILL"] };
+    for (time, signal) in signals.iter().enumerate() {
+        served.prints(&path, "began", time + 1).await;
+        engine.restart(signal);
+    }
+    let body = served.ends(&path).await;
+    assert_eq!(body["status"], "finished", "{body:#}\n{}", served.log());
+    assert_eq!(engine.says(&["images", "--quiet", "default/restarted"]).lines().count(), 1);
+    // Containers of builds that were cut off are the engine's to remove; Crane left none.
+    assert_eq!(engine.says(&["ps", "--all", "--quiet"]), "");
+    served.purge().await;
+    assert_eq!(engine.says(&["images", "--quiet", "default/restarted"]), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 pub(crate) mod docker;
 pub(crate) mod follow;
 pub(crate) mod http;
+pub(crate) mod own_engine;
 pub(crate) mod redis_server;
 mod served;
 mod server;
