@@ -12,6 +12,8 @@ mod passing;
 mod refused;
 mod repositories;
 mod scripted;
+mod ssh;
+mod sshd;
 mod trees;
 mod world;
 

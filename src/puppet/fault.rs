@@ -43,3 +43,10 @@ impl From<io::Error> for Fault {
         Self::Own(error)
     }
 }
+
+/// What a server says, made fit for a log.
+pub(super) fn said(words: &str) -> String {
+    let words: String =
+        words.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
+    format!("the server says: {words}")
+}

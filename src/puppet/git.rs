@@ -5,6 +5,7 @@
 //! address that was checked is the one connected to, and dropping a future ends its connection.
 //! [`pack`] bounds what a server sends before libgit2 sees it.
 
+mod address;
 mod attributes;
 mod checkout;
 mod history;

@@ -28,7 +28,7 @@ use super::{
     bounds::CancelOnDrop,
     fault::{Fault, Result as Fetched},
     lock::{Lock, Locked, Pin},
-    net::{Credential, Egress, Http},
+    net::{Credential, Egress, Http, Ssh, SshSettings},
     puppetfile::{Module, Puppetfile, STAGING_PREFIX, Source as Declared},
     scratch::Scratch,
     sources::{self, Order},
@@ -74,6 +74,8 @@ pub struct NativeSettings {
     pub cache: PathBuf,
     pub egress: Egress,
     pub credentials: Vec<Credential>,
+    /// Known hosts, keys.
+    pub ssh: SshSettings,
     /// PEM files of CAs that are trusted besides the system's.
     pub authorities: Vec<PathBuf>,
     /// Whether a tag that is in the cache is not asked for again, as r10k does
@@ -88,6 +90,7 @@ pub struct Native {
     /// Made when it is first needed: reading the system's CAs takes longer than an installation that
     /// has nothing to do.
     http: OnceLock<Http>,
+    pub(super) ssh: Ssh,
     authorities: Vec<PathBuf>,
     credentials: Vec<Credential>,
     pub(super) keep_tags: bool,
@@ -110,6 +113,7 @@ impl Native {
             cache: settings.cache,
             egress: Arc::new(settings.egress),
             http: OnceLock::new(),
+            ssh: Ssh::new(settings.ssh),
             authorities: settings.authorities,
             credentials: settings.credentials,
             keep_tags: settings.keep_tags,
@@ -121,6 +125,7 @@ impl Native {
         if !native.authorities.is_empty() {
             native.make_http()?;
         }
+        native.ssh.check_keys()?;
         Ok(Arc::new(native))
     }
 

@@ -85,6 +85,8 @@ fn the_engine_installs_what_r10k_installs() {
 /// The two engines, each with a cache that its runs share.
 pub(super) struct Bench {
     home: PathBuf,
+    /// Of r10k, besides what all have.
+    pub(super) environment: Vec<(&'static str, String)>,
     pub(super) settings: Settings,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -110,7 +112,7 @@ impl Bench {
             engine: Engine::Native(native.unwrap()),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { home: home.to_owned(), settings, runtime }
+        Self { home: home.to_owned(), environment: Vec::new(), settings, runtime }
     }
 
     fn r10k(&self, root: &Path, text: &str) -> Result<Tree, String> {
@@ -125,6 +127,7 @@ impl Bench {
             .env("LANG", "C.UTF-8")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .envs(self.environment.iter().cloned())
             .output()
             .unwrap();
         match output.status.success() {

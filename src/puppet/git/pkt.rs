@@ -5,7 +5,7 @@ use std::{io, pin::Pin, time::Duration};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
 use crate::puppet::{
-    fault::{Fault, Result},
+    fault::{Fault, Result, said},
     net::fault,
 };
 
@@ -84,13 +84,6 @@ impl Reader {
             _ => Ok(None),
         }
     }
-}
-
-/// What a server says, made fit for a log.
-pub(super) fn said(words: &str) -> String {
-    let words: String =
-        words.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-    format!("the server says: {words}")
 }
 
 /// Appends a line.

@@ -2,16 +2,16 @@
 //! versions 0 and 1 (gitprotocol-pack(5)) with servers that know no other.
 
 use git2::Oid;
-use url::Url;
 
 use super::{
+    address::Address,
     names::full_names,
-    pkt::{Pkt, put, said},
+    pkt::{Pkt, put},
     wire::{Lines, Wire},
 };
 use crate::puppet::{
-    fault::{Fault, Result},
-    net::{Egress, Http},
+    fault::{Fault, Result, said},
+    net::{Egress, Http, Ssh},
 };
 
 /// More references than this are no module's.
@@ -66,23 +66,22 @@ pub(in super::super) struct Remote<'a> {
 
 impl<'a> Remote<'a> {
     /// A connection to the repository.
-    pub(in super::super) async fn open(http: &'a Http, egress: &Egress, url: &str) -> Result<Self> {
-        let parsed = Url::parse(url).map_err(|error| {
-            let url = crate::puppet::puppetfile::without_credentials(url);
-            Fault::refused(format!("'{url}' is no URL: {error}"))
-        })?;
-        match parsed.scheme() {
-            "http" | "https" => {
-                Ok(Self { wire: Wire::http(http, parsed), dialect: Dialect::Unasked })
+    pub(in super::super) async fn open(
+        http: &'a Http,
+        ssh: &Ssh,
+        egress: &Egress,
+        url: &str,
+    ) -> Result<Self> {
+        let wire = match Address::read(url)? {
+            Address::Http(url) => {
+                return Ok(Self { wire: Wire::http(http, url), dialect: Dialect::Unasked });
             }
-            "git" => {
-                let wire = Wire::git(egress, &parsed).await?;
-                let mut remote = Self { wire, dialect: Dialect::Unasked };
-                remote.read_advertisement().await?;
-                Ok(remote)
-            }
-            other => Err(Fault::refused(format!("`{other}` is not supported by this engine"))),
-        }
+            Address::Git(url) => Wire::git(egress, &url).await?,
+            Address::Ssh(login, path) => Wire::ssh(ssh, egress, &login, &path).await?,
+        };
+        let mut remote = Self { wire, dialect: Dialect::Unasked };
+        remote.read_advertisement().await?;
+        Ok(remote)
     }
 
     async fn read_advertisement(&mut self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The ways to a git server: HTTP (gitprotocol-http(5)) and a stream that is a `git-upload-pack`
-//! on the other side (gitprotocol-pack(5)).
+//! on the other side (gitprotocol-pack(5)), of git-daemon(1) or through SSH.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use http::{Method, header};
 use tokio::{
@@ -11,10 +11,13 @@ use tokio::{
 use tokio_util::io::StreamReader;
 use url::Url;
 
-use super::pkt::{Reader, put};
+use super::{
+    address::quoted,
+    pkt::{Reader, put},
+};
 use crate::puppet::{
     fault::{Fault, Result},
-    net::{Answer, Ask, Egress, Http, dial},
+    net::{Answer, Ask, Egress, Http, Login, Ssh, dial},
 };
 
 /// Bytes that a server may send in one answer. The largest module with all of its history has some
@@ -23,6 +26,8 @@ pub(super) const ANSWER: u64 = 1024 * 1024 * 1024;
 
 const GIT_PORT: u16 = 9418;
 const VERSION_2: &str = "version=2";
+/// A server that reads nothing of a request for so long never will.
+const UNREAD: Duration = Duration::from_secs(30);
 
 pub(super) enum Wire<'a> {
     Http {
@@ -55,7 +60,14 @@ impl<'a> Wire<'a> {
         Ok(wire)
     }
 
-    pub(super) fn stream(
+    /// A server that takes no variables answers in version 0, which its first line shows.
+    pub(super) async fn ssh(ssh: &Ssh, egress: &Egress, login: &Login, path: &str) -> Result<Self> {
+        let command = format!("git-upload-pack {}", quoted(path));
+        let running = ssh.run(egress, login, &command, &[("GIT_PROTOCOL", VERSION_2)]).await?;
+        Ok(Self::stream(running.reader, running.writer))
+    }
+
+    fn stream(
         reader: impl AsyncRead + Send + 'static,
         writer: impl AsyncWrite + Send + 'static,
     ) -> Self {
@@ -68,8 +80,10 @@ impl<'a> Wire<'a> {
                 writer.write_all(bytes).await?;
                 writer.flush().await
             };
-            let broken = |error| Fault::away(format!("the connection broke off: {error}"));
-            written.await.map_err(broken)?;
+            let written = tokio::time::timeout(UNREAD, written).await;
+            let written =
+                written.map_err(|_| Fault::away("the server does not read the request"))?;
+            written.map_err(|error| Fault::away(format!("the connection broke off: {error}")))?;
         }
         Ok(())
     }

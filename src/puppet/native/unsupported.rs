@@ -36,12 +36,6 @@ fn in_module(module: &Module, compat: Compat) -> Vec<Problem> {
             }
         }
         Source::Git(git) => {
-            let url = git.url.value.as_str();
-            if !["https://", "http://", "git://"].iter().any(|scheme| url.starts_with(scheme)) {
-                problems.push(git.url.at.problem(
-                    "git over SSH is not supported by this engine: use an https:// URL, or r10k",
-                ));
-            }
             if let Some(path) = &git.path
                 && path.value.split('/').any(|part| part == "..")
             {

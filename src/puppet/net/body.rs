@@ -51,7 +51,9 @@ impl Body {
 /// What an error of the stream stands for.
 pub(in super::super) fn fault(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::FileTooLarge => Fault::refused(error.to_string()),
+        io::ErrorKind::FileTooLarge | io::ErrorKind::PermissionDenied => {
+            Fault::refused(error.to_string())
+        }
         _ => Fault::away(error.to_string()),
     }
 }

@@ -146,7 +146,8 @@ struct Repository<'a> {
 
 impl Repository<'_> {
     async fn open(&self) -> Result<Remote<'_>> {
-        Remote::open(self.native.http()?, &self.native.egress, self.url).await
+        let native = self.native;
+        Remote::open(native.http()?, &native.ssh, &native.egress, self.url).await
     }
 
     /// The commit that the first of the names that exists stands for.
