@@ -7,6 +7,7 @@
 mod hosts;
 mod sources;
 mod table;
+mod user;
 
 use std::{
     net::SocketAddr,
@@ -20,6 +21,7 @@ pub use self::{
     hosts::HostCredential,
     sources::{DEFAULT_FILE, Sources},
     table::{SETTINGS, Setting},
+    user::UserEnvironment,
 };
 use crate::model::Name;
 

@@ -3,12 +3,14 @@
 
 mod attacks;
 mod cancelled;
+mod cli;
 mod differential;
 mod engine;
 mod generated;
 mod installed;
 mod oracle;
 mod passing;
+mod proxies;
 mod refused;
 mod repositories;
 mod scripted;

@@ -1,6 +1,8 @@
 //! `crane puppetfile check | install | lock | outdated | diff`: the engine of Puppetfiles without a
 //! server around it.
 
+#[path = "puppetfile/network.rs"]
+mod network;
 #[path = "puppetfile/output.rs"]
 mod output;
 
@@ -54,7 +56,7 @@ pub(crate) fn command() -> Command {
             )
     };
     let with_network = |command: Command| {
-        command
+        network::arguments(command)
             .arg(
                 Arg::new("cachedir")
                     .long("cachedir")
@@ -89,6 +91,7 @@ pub(crate) fn command() -> Command {
     };
     Command::new("puppetfile")
         .about("Check, install and compare Puppetfiles, without a server")
+        .after_help(network::HELP)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_file("check", "Say what is wrong with a Puppetfile").after_help(
@@ -165,7 +168,7 @@ impl Task {
             cache: path("cachedir").unwrap_or_else(default_cache),
             // As r10k on the command line; `outdated` and `lock` are asked for what is now.
             keep_tags: name == "install",
-            ..NativeSettings::default()
+            ..network::settings(matches)?
         })?;
         let settings = Settings {
             work: std::env::temp_dir(),

@@ -38,7 +38,7 @@ pub use self::{
     describe::{Dependency, Described, State, describe},
     lock::{Lock, Locked, Pin},
     native::{Compat, Native, NativeSettings, Options, Outcome, PUBLIC_FORGE},
-    net::{Credential, Egress, KnownHosts, SshKey, SshSettings},
+    net::{Credential, Egress, KnownHosts, Proxies, SshKey, SshSettings},
     puppetfile::{
         Directory, Forge, Git, Located, Module, Position, Puppetfile, Reference, ReferenceKind,
         ReferenceName, Source, Tarball, Url, Version,

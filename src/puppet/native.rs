@@ -28,7 +28,7 @@ use super::{
     bounds::CancelOnDrop,
     fault::{Fault, Result as Fetched},
     lock::{Lock, Locked, Pin},
-    net::{Credential, Egress, Http, Ssh, SshSettings},
+    net::{Credential, Egress, Http, Proxies, Ssh, SshSettings},
     puppetfile::{Module, Puppetfile, STAGING_PREFIX, Source as Declared},
     scratch::Scratch,
     sources::{self, Order},
@@ -74,6 +74,8 @@ pub struct NativeSettings {
     pub cache: PathBuf,
     pub egress: Egress,
     pub credentials: Vec<Credential>,
+    /// Nothing of the environment is read: what is not here goes through no proxy.
+    pub proxies: Proxies,
     /// Known hosts, keys.
     pub ssh: SshSettings,
     /// PEM files of CAs that are trusted besides the system's.
@@ -93,6 +95,7 @@ pub struct Native {
     pub(super) ssh: Ssh,
     authorities: Vec<PathBuf>,
     credentials: Vec<Credential>,
+    proxies: Arc<Proxies>,
     pub(super) keep_tags: bool,
     pub(super) once: Once,
     pub(super) requests: Semaphore,
@@ -116,6 +119,7 @@ impl Native {
             ssh: Ssh::new(settings.ssh),
             authorities: settings.authorities,
             credentials: settings.credentials,
+            proxies: Arc::new(settings.proxies),
             keep_tags: settings.keep_tags,
             once: Once::default(),
             requests: Semaphore::new(REQUESTS),
@@ -133,7 +137,8 @@ impl Native {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
-        let http = Http::new(&self.egress, &self.authorities, self.credentials.clone())?;
+        let credentials = self.credentials.clone();
+        let http = Http::new(&self.egress, &self.proxies, &self.authorities, credentials)?;
         Ok(self.http.get_or_init(|| http))
     }
 

@@ -8,6 +8,7 @@ mod body;
 mod dial;
 mod egress;
 mod http;
+mod proxy;
 mod retry;
 mod ssh;
 
@@ -21,5 +22,6 @@ pub(super) use self::{
 pub use self::{
     egress::Egress,
     http::Credential,
+    proxy::Proxies,
     ssh::{KnownHosts, SshKey, SshSettings},
 };

@@ -15,17 +15,27 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::Egress;
+use super::{
+    Egress,
+    proxy::{Proxies, Way},
+};
 use crate::puppet::fault::{Fault, Result};
 
 /// A server further away than this is unusable for modules as well.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A proxy looks up a name and connects in this time.
+const TUNNEL_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection to the first address of the host that answers, of those that the policy allows.
 /// One that it does not allow is an error even when others would do: a name that has such an
 /// address among its own is not one to trust.
 pub(in super::super) async fn dial(egress: &Egress, host: &str, port: u16) -> Result<TcpStream> {
     egress.check_host(host).map_err(Fault::Refused)?;
+    connect(Some(egress), host, port).await
+}
+
+/// The same of a host that no policy is about: one that is configured, as a proxy is.
+async fn connect(egress: Option<&Egress>, host: &str, port: u16) -> Result<TcpStream> {
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = match literal.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -36,7 +46,9 @@ pub(in super::super) async fn dial(egress: &Egress, host: &str, port: u16) -> Re
             .collect(),
     };
     for address in &addresses {
-        egress.check(literal, address.ip()).map_err(Fault::Refused)?;
+        if let Some(egress) = egress {
+            egress.check(literal, address.ip()).map_err(Fault::Refused)?;
+        }
     }
     let mut last = Fault::away(format!("the name '{host}' has no address"));
     for address in addresses {
@@ -53,9 +65,36 @@ pub(in super::super) async fn dial(egress: &Egress, host: &str, port: u16) -> Re
     Err(last)
 }
 
-/// Dials for hyper.
+/// Dials for hyper, through the proxies that there are.
 #[derive(Clone)]
-pub(super) struct Dialler(pub(super) Arc<Egress>);
+pub(super) struct Dialler {
+    pub(super) egress: Arc<Egress>,
+    pub(super) proxies: Arc<Proxies>,
+}
+
+impl Dialler {
+    async fn way(&self, scheme: &str, host: &str, port: u16) -> Result<Way> {
+        let Some(proxy) = self.proxies.of(scheme, host) else {
+            let stream = dial(&self.egress, host, port).await?;
+            return Ok(Way { stream, whole_urls: false });
+        };
+        self.egress.check_unresolved(host).map_err(Fault::Refused)?;
+        let stream = connect(None, &proxy.host, proxy.port).await.map_err(|fault| match fault {
+            Fault::Refused(words) | Fault::Away(words) => {
+                Fault::Away(format!("the proxy: {words}"))
+            }
+            own => own,
+        })?;
+        if scheme != "https" {
+            return Ok(Way { stream, whole_urls: true });
+        }
+        let tunnel = tokio::time::timeout(TUNNEL_LIMIT, proxy.tunnel(stream, host, port)).await;
+        let stream = tunnel.map_err(|_| {
+            Fault::away(format!("the proxy {proxy} does not reach {host}:{port}"))
+        })??;
+        Ok(Way { stream, whole_urls: false })
+    }
+}
 
 /// What dialling said, carried through hyper's errors to be found again.
 #[derive(Debug)]
@@ -70,7 +109,7 @@ impl std::fmt::Display for Undialled {
 impl std::error::Error for Undialled {}
 
 impl Service<Uri> for Dialler {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Way>;
     type Error = Undialled;
     type Future =
         Pin<Box<dyn Future<Output = std::result::Result<Self::Response, Undialled>> + Send>>;
@@ -80,16 +119,17 @@ impl Service<Uri> for Dialler {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let egress = self.0.clone();
+        let dialler = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default();
-            let port = match (uri.port_u16(), uri.scheme_str()) {
+            let scheme = uri.scheme_str().unwrap_or_default();
+            let port = match (uri.port_u16(), scheme) {
                 (Some(port), _) => port,
-                (None, Some("https")) => 443,
+                (None, "https") => 443,
                 (None, _) => 80,
             };
-            let stream = dial(&egress, host, port).await;
-            stream.map(TokioIo::new).map_err(Undialled)
+            let way = dialler.way(scheme, host, port).await;
+            way.map(TokioIo::new).map_err(Undialled)
         })
     }
 }

@@ -72,6 +72,20 @@ impl Egress {
         Ok(())
     }
 
+    /// Whether a host may be asked for through somebody who looks up its name, so that nothing is
+    /// known of its addresses: allowed networks allow no name then, and denied ones deny none.
+    pub(super) fn check_unresolved(&self, host: &str) -> Result<(), String> {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse() {
+            return self.check(literal, address);
+        }
+        self.check_host(host)?;
+        match self.allowed.is_empty() || self.allows_host(host) {
+            true => Ok(()),
+            false => Err(not_allowed(host)),
+        }
+    }
+
     /// Whether this address of the host may be connected to.
     pub(super) fn check(&self, host: &str, address: IpAddr) -> Result<(), String> {
         self.check_host(host)?;
@@ -232,6 +246,22 @@ mod tests {
         // A whole network of link-local addresses is no name.
         let policy = Egress::new(["169.254.0.0/16"], []).unwrap();
         assert!(!verdict(&policy, "h", "169.254.169.254"));
+    }
+
+    #[test]
+    fn names_that_are_not_looked_up_here_are_allowed_by_name_only() {
+        let check = |allowed: &[&'static str], denied: &[&'static str], host: &str| {
+            let policy = Egress::new(allowed.iter().copied(), denied.iter().copied()).unwrap();
+            policy.check_unresolved(host).is_ok()
+        };
+        assert!(check(&[], &["10.0.0.0/8"], "git.example.com"));
+        assert!(!check(&[], &["git.example.com"], "git.example.com"));
+        assert!(!check(&["192.0.2.0/24"], &[], "git.example.com"));
+        assert!(check(&["192.0.2.0/24", "*.example.com"], &[], "git.example.com"));
+        assert!(check(&["192.0.2.0/24"], &[], "192.0.2.1"));
+        for literal in ["169.254.169.254", "[::ffff:169.254.169.254]", "10.0.0.1"] {
+            assert!(!check(&[], &["10.0.0.0/8"], literal), "{literal}");
+        }
     }
 
     #[test]

@@ -18,8 +18,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    Body, Egress,
+    Body, Egress, Proxies,
     dial::{Dialler, Undialled},
+    proxy::Proxy,
 };
 use crate::{
     error::{Error, Retry, chain},
@@ -49,6 +50,7 @@ pub struct Credential {
 pub(in super::super) struct Http {
     client: legacy::Client<HttpsConnector<Dialler>, Full<Bytes>>,
     credentials: Vec<Credential>,
+    proxies: Arc<Proxies>,
 }
 
 /// One request.
@@ -66,6 +68,8 @@ pub(in super::super) struct Answer {
     pub(in super::super) headers: HeaderMap,
     /// Where it came from in the end.
     pub(in super::super) url: Url,
+    /// The proxy that has read it, and may have said it.
+    proxy: Option<String>,
     pub(in super::super) body: Body,
 }
 
@@ -79,10 +83,14 @@ impl Answer {
         let url = without_credentials(self.url.as_str());
         match self.status {
             200 => Ok(self),
-            401 | 403 => Err(Fault::refused(format!(
-                "{what} at {url} is not shown without credentials that it accepts (HTTP {})",
-                self.status
-            ))),
+            401 | 403 => {
+                let through = self.proxy.map(|proxy| format!(" through the proxy {proxy}"));
+                Err(Fault::refused(format!(
+                    "{what} at {url} is not shown{} without credentials that it accepts (HTTP {})",
+                    through.unwrap_or_default(),
+                    self.status
+                )))
+            }
             404 | 410 => Err(Fault::refused(format!("there is no {what} at {url}"))),
             status if Retry::may_help_after(status) => {
                 Err(Fault::away(format!("{what} at {url}: the server answers HTTP {status}")))
@@ -98,6 +106,7 @@ impl Http {
     /// `authorities` are PEM files of CAs that are trusted besides the system's.
     pub(in super::super) fn new(
         egress: &Arc<Egress>,
+        proxies: &Arc<Proxies>,
         authorities: &[PathBuf],
         credentials: Vec<Credential>,
     ) -> crate::error::Result<Self> {
@@ -126,12 +135,12 @@ impl Http {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Dialler(egress.clone()));
+            .wrap_connector(Dialler { egress: egress.clone(), proxies: proxies.clone() });
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .build(connector);
-        Ok(Self { client, credentials })
+        Ok(Self { client, credentials, proxies: proxies.clone() })
     }
 
     /// One request and its answer, whatever its status.
@@ -144,11 +153,18 @@ impl Http {
             .await
             .map_err(|_| Fault::away(format!("{shown} does not answer")))?
             .map_err(|error| undone(&shown, &error))?;
+        let proxy = self.proxy(ask.url).filter(|_| ask.url.scheme() == "http");
+        if answer.status() == 407
+            && let Some(proxy) = proxy
+        {
+            return Err(proxy.locked());
+        }
         let (head, body) = answer.into_parts();
         Ok(Answer {
             status: head.status.as_u16(),
             headers: head.headers,
             url: ask.url.clone(),
+            proxy: proxy.map(ToString::to_string),
             body: Body::new(body, ask.bound),
         })
     }
@@ -190,7 +206,19 @@ impl Http {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
+        if ask.url.scheme() == "http"
+            && let Some(authorization) = self.proxy(ask.url).and_then(Proxy::authorization)
+        {
+            let mut value = HeaderValue::try_from(authorization)?;
+            value.set_sensitive(true);
+            request = request.header(header::PROXY_AUTHORIZATION, value);
+        }
         request.body(Full::from(ask.body.clone()))
+    }
+
+    /// The proxy that a URL is asked for through.
+    fn proxy(&self, url: &Url) -> Option<&Proxy> {
+        self.proxies.of(url.scheme(), url.host_str().unwrap_or_default())
     }
 
     /// What the URL itself says comes before what is configured for its host.
