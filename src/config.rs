@@ -18,7 +18,7 @@ use std::{
 use secrecy::SecretString;
 
 pub use self::{
-    hosts::HostCredential,
+    hosts::{HostCredentials, SshKey},
     sources::{DEFAULT_FILE, Sources},
     table::{SETTINGS, Setting},
     user::UserEnvironment,
@@ -38,7 +38,11 @@ pub struct ModuleSources {
     pub allowed: Vec<String>,
     pub denied: Vec<String>,
     pub ca: Option<PathBuf>,
-    pub credentials: Vec<HostCredential>,
+    pub credentials: Vec<HostCredentials>,
+    pub known_hosts: Option<PathBuf>,
+    /// May carry a password.
+    pub proxy: Option<SecretString>,
+    pub no_proxy: String,
 }
 
 #[derive(Debug, Clone)]
@@ -201,6 +205,9 @@ impl Sources {
             denied: list("sources_denied"),
             ca: self.optional("sources_ca").map(PathBuf::from),
             credentials: file.map_or(Ok(Vec::new()), |file| hosts::read(&file))?,
+            known_hosts: self.optional("sources_known_hosts").map(PathBuf::from),
+            proxy: self.optional("sources_proxy").map(SecretString::from),
+            no_proxy: self.text("sources_no_proxy"),
         })
     }
 

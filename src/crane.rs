@@ -2,15 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::fs;
 
 use crate::{
-    config::{Config, PuppetfileEngine},
+    config::{self, Config, PuppetfileEngine},
     engine,
-    error::{Error, Result},
+    error::{Error, Problem, Result},
     jobs::{Jobs, Limits, Parts, Retention, clusters::endpoint_of},
-    puppet::{self, Egress, Native, NativeSettings},
+    puppet::{self, Egress, KnownHosts, Native, NativeSettings, Proxies, SshSettings},
     registry::{Credentials, Registry},
     store::{self, Store},
 };
@@ -81,11 +81,19 @@ impl Crane {
 /// Crane's own engine of Puppetfiles, with one cache for all contexts.
 fn native(config: &Config, data_dir: &Path) -> Result<Arc<Native>> {
     let sources = &config.sources;
-    let credentials = sources.credentials.iter().map(|host| puppet::Credential {
-        host: host.host.clone(),
-        username: host.username.clone(),
-        secret: host.secret.clone(),
+    let credentials = sources.credentials.iter().filter_map(|host| {
+        let (username, secret) = host.http.clone()?;
+        Some(puppet::Credential { host: host.host.clone(), username, secret })
     });
+    let keys = sources.credentials.iter().filter_map(|host| {
+        let config::SshKey { file, passphrase } = host.ssh.clone()?;
+        Some(puppet::SshKey { host: Some(host.host.clone()), file, passphrase })
+    });
+    let keys: Vec<_> = keys.collect();
+    for key in &keys {
+        key.check()?;
+    }
+    let proxy = sources.proxy.as_ref().map(ExposeSecret::expose_secret);
     Native::open(NativeSettings {
         cache: data_dir.join("cache"),
         egress: Egress::new(
@@ -93,10 +101,25 @@ fn native(config: &Config, data_dir: &Path) -> Result<Arc<Native>> {
             sources.denied.iter().map(String::as_str),
         )?,
         credentials: credentials.collect(),
+        proxies: Proxies::new(proxy, proxy, &sources.no_proxy)?,
+        ssh: SshSettings { known_hosts: known_hosts(sources)?, keys, agent: None },
         authorities: sources.ca.clone().into_iter().collect(),
         // Tags move, and a server's cache is everybody's.
         keep_tags: false,
     })
+}
+
+/// The keys of SSH hosts. A line that says nothing to Crane is a mistake in a file of its own.
+fn known_hosts(sources: &config::ModuleSources) -> Result<KnownHosts> {
+    let Some(file) = &sources.known_hosts else { return Ok(KnownHosts::default()) };
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::problem(Problem::new(&name, error.to_string())))?;
+    let (known, problems) = KnownHosts::read(&name, &text);
+    match problems.into_iter().next() {
+        Some(problem) => Err(Error::problem(problem)),
+        None => Ok(known),
+    }
 }
 
 /// The data directory, absolute. What Crane makes in it is readable by nobody else, as it holds

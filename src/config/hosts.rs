@@ -1,7 +1,11 @@
 //! What hosts that modules come from are shown, in a file of its own: secrets of many hosts fit into
 //! no variable.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -10,12 +14,19 @@ use super::{ConfigError, refuse};
 
 /// What one host is shown.
 #[derive(Debug, Clone)]
-pub struct HostCredential {
+pub struct HostCredentials {
     /// `host` or `host:port`.
     pub host: String,
-    /// None: `secret` is a bearer token.
-    pub username: Option<String>,
-    pub secret: SecretString,
+    /// Over HTTP: a user name, unless the secret is a bearer token.
+    pub http: Option<(Option<String>, SecretString)>,
+    pub ssh: Option<SshKey>,
+}
+
+/// A private key.
+#[derive(Debug, Clone)]
+pub struct SshKey {
+    pub file: PathBuf,
+    pub passphrase: Option<SecretString>,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +35,8 @@ struct Given {
     username: Option<String>,
     password: Option<SecretString>,
     token: Option<SecretString>,
+    ssh_key: Option<PathBuf>,
+    ssh_passphrase: Option<SecretString>,
 }
 
 /// The hosts of a file, each a table under its name:
@@ -35,8 +48,12 @@ struct Given {
 ///
 /// ["forge.example.com:8443"]
 /// token = "..."
+///
+/// ["git.example.com:22"]
+/// ssh_key = "/etc/crane/id_ed25519"
+/// ssh_passphrase = "..."
 /// ```
-pub(super) fn read(file: &Path) -> Result<Vec<HostCredential>, ConfigError> {
+pub(super) fn read(file: &Path) -> Result<Vec<HostCredentials>, ConfigError> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).or_else(|error| refuse(&name, error.to_string()))?;
     let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
@@ -50,12 +67,21 @@ pub(super) fn read(file: &Path) -> Result<Vec<HostCredential>, ConfigError> {
         .map(|(host, given)| {
             let origin = format!("{name}:{}", line_of(host.span().start));
             let host = host.into_inner();
-            match (given.username, given.password, given.token) {
-                (Some(username), Some(secret), None) => {
-                    Ok(HostCredential { host, username: Some(username), secret })
+            let http = match (given.username, given.password, given.token) {
+                (Some(username), Some(password), None) => Ok(Some((Some(username), password))),
+                (None, None, Some(token)) => Ok(Some((None, token))),
+                (None, None, None) if given.ssh_key.is_some() => Ok(None),
+                _ => Err("username and password, or token, or ssh_key"),
+            };
+            let ssh = match (given.ssh_key, given.ssh_passphrase) {
+                (None, Some(_)) => Err("ssh_key beside ssh_passphrase"),
+                (file, passphrase) => Ok(file.map(|file| SshKey { file, passphrase })),
+            };
+            match (http, ssh) {
+                (Ok(http), Ok(ssh)) => Ok(HostCredentials { host, http, ssh }),
+                (Err(needed), _) | (_, Err(needed)) => {
+                    refuse(origin, format!("'{host}' needs {needed}"))
                 }
-                (None, None, Some(secret)) => Ok(HostCredential { host, username: None, secret }),
-                _ => refuse(origin, format!("'{host}' needs username and password, or token")),
             }
         })
         .collect()
@@ -69,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn of(text: &str) -> Result<Vec<HostCredential>, ConfigError> {
+    fn of(text: &str) -> Result<Vec<HostCredentials>, ConfigError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         read(file.path())
@@ -78,13 +104,16 @@ mod tests {
     #[test]
     fn hosts_have_a_user_and_a_password_or_a_token() {
         let hosts = of("[\"b.example:8443\"]\ntoken = \"t\"\n\n\
-             [\"a.example\"]\nusername = \"u\"\npassword = \"p4ss\"\n")
+             [\"a.example\"]\nusername = \"u\"\npassword = \"p4ss\"\nssh_key = \"/k\"\n")
         .unwrap();
-        let shown: Vec<_> = hosts
-            .iter()
-            .map(|host| (&*host.host, host.username.as_deref(), host.secret.expose_secret()))
-            .collect();
-        assert_eq!(shown, [("a.example", Some("u"), "p4ss"), ("b.example:8443", None, "t")]);
+        let shown = |index: usize| {
+            let (username, secret) = hosts[index].http.as_ref().unwrap();
+            (&*hosts[index].host, username.as_deref(), secret.expose_secret())
+        };
+        assert_eq!(shown(0), ("a.example", Some("u"), "p4ss"));
+        assert_eq!(shown(1), ("b.example:8443", None, "t"));
+        let key = hosts[0].ssh.as_ref().unwrap();
+        assert!(key.file.ends_with("k") && key.passphrase.is_none() && hosts[1].ssh.is_none());
         assert!(!format!("{hosts:?}").contains("p4ss"));
     }
 
@@ -93,6 +122,7 @@ mod tests {
         for (text, line) in [
             ("[a]\nusername = \"u\"\n", 1),
             ("\n[a]\nusername = \"u\"\ntoken = \"s3cret\"\n", 2),
+            ("[a]\nssh_passphrase = \"s3cret\"\ntoken = \"s3cret\"\n", 1),
             ("[a]\npasword = \"s3cret\"\n", 2),
             ("[a]\ntoken = s3cret\n", 2),
         ] {

@@ -72,7 +72,19 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "sources_credentials",
         None,
-        "TOML file: a table [\"HOST\"] or [\"HOST:PORT\"] with username and password, or token",
+        "TOML file: a table [\"HOST\"] or [\"HOST:PORT\"] with username and password, or token, or \
+         ssh_key (a file) and ssh_passphrase",
+    ),
+    setting(
+        "sources_known_hosts",
+        None,
+        "keys of SSH hosts in OpenSSH's format; others are not spoken to",
+    ),
+    setting("sources_proxy", None, "http://[USER:PASSWORD@]HOST:PORT that modules come through"),
+    setting(
+        "sources_no_proxy",
+        None,
+        "hosts and networks that are asked without it, as curl has it",
     ),
     setting("install_minutes", Some("30"), "time limit for installing one Puppetfile"),
     setting("build_minutes", Some("120"), "time limit for building one image"),

@@ -14,6 +14,7 @@ use super::{
     repositories::{Repository, git},
     sshd::{Sshd, keygen, known, run, user},
 };
+use crate::support::{Crane, Form};
 
 /// No Forge is asked here.
 const FORGE: &str = "http://127.0.0.1:1";
@@ -332,4 +333,42 @@ fn r10k_installs_the_same_over_ssh() {
     {
         bench.compare(&Case { name: name.into(), text, expect }).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_configured_for_it_by_two_files() {
+    let home = tempfile::tempdir().unwrap();
+    let place = repository(home.path());
+    let server = Sshd::start(&home.path().join("sshd"), "");
+    let form = || {
+        let text = module(&server, &place, "branch: 'main'");
+        Form::default().file("puppetfile", "Puppetfile", text)
+    };
+    let crane = Crane::start().await;
+    let path = post(&crane, form()).await;
+    let failed = crane.failed(&path).await;
+    assert!(failed["description"].as_str().unwrap().contains("SHA256:"), "{failed:#}");
+    crane.close().await;
+
+    let known = home.path().join("known_hosts");
+    fs::write(&known, server.line()).unwrap();
+    let credentials = home.path().join("hosts.toml");
+    let key = server.file("user").display().to_string();
+    let table = format!("[\"127.0.0.1:{}\"]\nssh_key = '{key}'\n", server.port);
+    fs::write(&credentials, table).unwrap();
+    let crane = Crane::with(&[
+        ("sources_known_hosts", known.to_str().unwrap()),
+        ("sources_credentials", credentials.to_str().unwrap()),
+    ])
+    .await;
+    let path = post(&crane, form()).await;
+    crane.finished(&path).await;
+    let modules = crane.get(&format!("{path}/modules")).await.ok();
+    assert_eq!(modules["modules"][0]["commit"], git(&place, &["rev-parse", "main"]));
+    crane.close().await;
+}
+
+async fn post(crane: &Crane, form: Form) -> String {
+    let body = crane.post("/builder/contexts", form).await.ok();
+    format!("/builder/contexts/{}", body["token"].as_str().unwrap())
 }
