@@ -9,6 +9,7 @@
 //!
 //! Everything in here blocks.
 
+mod memory;
 mod read;
 mod write;
 
@@ -21,6 +22,7 @@ use std::{
 use flate2::{Compression, GzBuilder, read::GzDecoder};
 use sha2::{Digest as _, Sha256};
 
+pub(super) use self::memory::{Entry, Made, Tar, entries, is_whole};
 use super::{
     puppetfile::STAGING_PREFIX,
     scratch::Scratch,

@@ -112,14 +112,20 @@ impl Pin {
 }
 
 impl Locked {
-    /// What stands in the tree. Blocks.
-    pub(super) fn read(module: &Module, pin: Pin, tree: &Path) -> io::Result<Self> {
+    /// What stands in the tree, of which the digest may be known. Blocks.
+    pub(super) fn read(
+        module: &Module,
+        pin: Pin,
+        digest: Option<String>,
+        tree: &Path,
+    ) -> io::Result<Self> {
         let path = module.path();
         let place = tree.join(&path);
         // A local module may be missing; that is its owner's decision.
-        let digest = match fs::symlink_metadata(&place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "none".to_owned(),
-            _ => archive::digest(&place)?,
+        let digest = match (digest, fs::symlink_metadata(&place)) {
+            (Some(digest), _) => digest,
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => "none".to_owned(),
+            (None, _) => archive::digest(&place)?,
         };
         let version = tree::version(tree, module);
         Ok(Self {

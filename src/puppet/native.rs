@@ -5,6 +5,7 @@
 //! share and in which everything is named after its content or its URL.
 
 mod failed;
+mod fingerprints;
 mod once;
 mod standing;
 mod unsupported;
@@ -159,6 +160,15 @@ impl Native {
         });
         done.await.map_err(io::Error::other)?
     }
+
+    /// Does what blocks for no longer than a file takes to be found, and does not wait for modules
+    /// that are written: a server waits for it.
+    pub(super) async fn quick<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Fetched<T> + Send + 'static,
+    ) -> Fetched<T> {
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    }
 }
 
 /// What an installation has done.
@@ -234,13 +244,13 @@ async fn install_now(
         let (scratch, cancelled) = (scratch.clone(), cancel.0.clone());
         async move {
             let (pin, source) = pin(work).await?;
-            let warnings = source.fetch(&work.order, &pin, &scratch, &cancelled).await?;
-            for warning in warnings {
+            let fetched = source.fetch(&work.order, &pin, &scratch, &cancelled).await?;
+            for warning in fetched.warnings {
                 log.write(Channel::Log, format!("WARN -> {}: {warning}", work.module.name)).await;
             }
             let line = format!("INFO -> {} is {}", work.module.path(), pin.shown());
             log.write(Channel::Log, line).await;
-            Ok(pin)
+            Ok((pin, fetched.digest))
         }
         .boxed()
     })
@@ -345,11 +355,18 @@ async fn locked(
     puppetfile: &Puppetfile,
     options: &Options,
     scratch: &Arc<Scratch>,
-    pins: Vec<Pin>,
+    pins: Vec<(Pin, Option<String>)>,
 ) -> Result<Lock> {
-    let described = puppetfile.modules.iter().zip(pins).map(|(module, pin)| {
+    let paths: Vec<String> = puppetfile.modules.iter().map(Module::path).collect();
+    let inside = |path: &str, other: &String| {
+        other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let described = puppetfile.modules.iter().zip(pins).map(|(module, (pin, digest))| {
         let (module, held) = (module.clone(), scratch.clone());
-        native.blocking(move || Ok(Locked::read(&module, pin, &held.path().join("tree"))?))
+        // Another module in its directory has come to it since.
+        let path = module.path();
+        let digest = digest.filter(|_| !paths.iter().any(|other| inside(&path, other)));
+        native.blocking(move || Ok(Locked::read(&module, pin, digest, &held.path().join("tree"))?))
     });
     let mut modules = Vec::new();
     for locked in futures_util::future::join_all(described).await {

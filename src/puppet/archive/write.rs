@@ -73,8 +73,7 @@ pub(super) fn tar(
             return Err(refused(format!("there are more than {} bytes", limits.size)));
         }
     }
-    // The end of a tar.
-    out.write_all(&[0; 2 * BLOCK as usize])
+    end(out)
 }
 
 /// The paths of what is in a directory of the tree, the last one first; a directory's with a slash
@@ -123,8 +122,38 @@ fn content(out: &mut Hashing<impl Write>, data: impl Read, size: u64) -> io::Res
     if io::copy(&mut data.take(size), out)? != size {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter meanwhile"));
     }
-    let padding = size.next_multiple_of(BLOCK) - size;
-    io::copy(&mut io::repeat(0).take(padding), out).map(drop)
+    padding(out, size)
+}
+
+fn padding(out: &mut Hashing<impl Write>, size: u64) -> io::Result<()> {
+    // Less than a block.
+    let padding = (size.next_multiple_of(BLOCK) - size) as usize;
+    out.write_all(&[0; BLOCK as usize][..padding])
+}
+
+/// An entry of a tar that is written from memory. A directory's name ends with a slash.
+pub(super) fn entry(
+    out: &mut Hashing<impl Write>,
+    kind: EntryType,
+    name: &[u8],
+    target: &[u8],
+    executable: bool,
+    data: &[u8],
+) -> io::Result<()> {
+    let mode = match kind {
+        EntryType::Symlink => 0o777,
+        EntryType::Directory => 0o755,
+        _ if executable => 0o755,
+        _ => 0o644,
+    };
+    header(out, kind, name, target, mode, data.len() as u64)?;
+    out.write_all(data)?;
+    padding(out, data.len() as u64)
+}
+
+/// What comes after the last entry.
+pub(super) fn end(out: &mut Hashing<impl Write>) -> io::Result<()> {
+    out.write_all(&[0; 2 * BLOCK as usize])
 }
 
 /// Writes the header of an entry, and before it those names that have no room in it.

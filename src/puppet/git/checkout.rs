@@ -1,23 +1,19 @@
 //! Writes a commit's tree into a directory as `git checkout` does, without a `.git`: modes by the
 //! process's umask, symbolic links as they are, submodules as empty directories.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{OpenOptionsExt, symlink},
-    },
-    path::Path,
-};
+use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
-use git2::{ObjectType, Odb, Oid, Repository, Tree};
+use git2::{ObjectType, Oid};
 
 use super::{
     attributes::Attributes,
-    objects::{Objects, own},
+    kept::{BYTES, make},
+    objects::Objects,
+    small::Small,
+    source::{Content, Entry, Kind, Source, entries},
 };
 use crate::puppet::{
+    archive::{self, Tar},
     bounds::{Cancelled, Room},
     fault::{Fault, Result},
 };
@@ -25,6 +21,8 @@ use crate::puppet::{
 /// What of which commit is written where.
 pub(in super::super) struct Checkout<'a> {
     pub(in super::super) commit: Oid,
+    /// What of it has just arrived and is still in memory.
+    pub(in super::super) fresh: Option<&'a Small>,
     /// The directory of the repository that is the module; none: all of it.
     pub(in super::super) below: Option<&'a str>,
     /// Whether the directory `spec` at the top is left out.
@@ -34,147 +32,161 @@ pub(in super::super) struct Checkout<'a> {
     pub(in super::super) cancelled: &'a Cancelled,
 }
 
-/// Git's modes of entries (gitformat-index(5)).
-const TREE: i32 = 0o040_000;
-const LINK: i32 = 0o120_000;
-const SUBMODULE: i32 = 0o160_000;
-const EXECUTABLE: i32 = 0o100;
-
-/// Blocks.
-pub(in super::super) fn checkout(objects: &Objects, checkout: &Checkout<'_>) -> Result<()> {
-    let repository = objects.repository().map_err(own)?;
-    let missing = |_| Fault::refused(format!("the commit {} is not whole", checkout.commit));
-    let commit = repository.find_commit(checkout.commit).map_err(missing)?;
-    let mut tree = commit.tree().map_err(missing)?;
-    let odb = repository.odb().map_err(own)?;
+/// Writes it, and says its digest if that is known without reading it again. Blocks.
+pub(in super::super) fn checkout(
+    objects: &Objects,
+    checkout: &Checkout<'_>,
+) -> Result<Option<String>> {
+    let kept = objects.kept(checkout.commit, checkout.without_spec);
+    if checkout.below.is_none()
+        && let Some(digest) = kept.write(checkout.target, checkout.cancelled)?
+    {
+        return Ok(Some(digest));
+    }
+    let source = Source::new(objects, checkout.fresh)?;
+    let missing = || Fault::refused(format!("the commit {} is not whole", checkout.commit));
+    let mut tree = source.tree_of(checkout.commit).ok_or_else(missing)?;
     let mut writer = Writer {
-        odb: &odb,
-        repository: &repository,
+        source: &source,
         room: Room::new(checkout.cancelled),
         path: String::new(),
+        tar: Tar::new(BYTES),
     };
     let mut attributes = Attributes::default();
     for name in checkout.below.unwrap_or_default().split('/').filter(|name| !name.is_empty()) {
-        attributes = writer.attributes(&tree, attributes)?;
-        let id = tree.get_name(name).filter(|entry| entry.filemode() == TREE).map(|e| e.id());
-        let id = id.ok_or_else(|| {
-            let below = checkout.below.unwrap_or_default();
-            Fault::refused(format!("there is no directory '{below}' in the repository"))
-        })?;
+        let object = source.get(tree, ObjectType::Tree).ok_or_else(missing)?;
+        let entries = entries(&object).ok_or_else(missing)?;
+        attributes = writer.attributes(&entries, attributes)?;
+        let found = entries
+            .iter()
+            .find(|entry| entry.name == name.as_bytes() && entry.kind == Kind::Tree)
+            .ok_or_else(|| {
+                let below = checkout.below.unwrap_or_default();
+                Fault::refused(format!("there is no directory '{below}' in the repository"))
+            })?;
         writer.path.push_str(name);
         writer.path.push('/');
-        tree = repository.find_tree(id).map_err(missing)?;
+        tree = found.oid;
     }
     // Counted before anything is written: a tree of trees can be larger than any disk.
-    measure(&repository, &tree, &mut Room::new(checkout.cancelled)).map_err(
-        |fault| match fault {
-            Fault::Own(_) => Fault::refused(format!("the commit {} is not whole", checkout.commit)),
-            fault => fault,
-        },
-    )?;
+    measure(&source, tree, &mut Room::new(checkout.cancelled))?.ok_or_else(missing)?;
     fs::create_dir(checkout.target)?;
     let left_out = checkout.without_spec.then_some("spec");
-    writer.tree(&tree, checkout.target, attributes, left_out)
+    writer.tree(tree, checkout.target, &mut Vec::new(), attributes, left_out)?;
+    let made = writer.tar.finish()?;
+    if let (Some(made), None) = (&made, checkout.below) {
+        kept.put(made)?;
+    }
+    Ok(made.map(|made| made.digest))
 }
 
-/// Whether a tree has more in it than a module may.
-fn measure(repository: &Repository, tree: &Tree<'_>, room: &mut Room<'_>) -> Result<()> {
+/// Whether a tree has more in it than a module may. None when some of it is missing.
+fn measure(source: &Source<'_>, tree: Oid, room: &mut Room<'_>) -> Result<Option<()>> {
     room.enter()?;
-    for entry in tree {
+    let Some(object) = source.get(tree, ObjectType::Tree) else { return Ok(None) };
+    let Some(entries) = entries(&object) else { return Ok(None) };
+    for entry in entries {
         room.entry()?;
-        if entry.filemode() == TREE {
-            let subtree = repository.find_tree(entry.id()).map_err(own)?;
-            measure(repository, &subtree, room)?;
+        if entry.kind == Kind::Tree && measure(source, entry.oid, room)?.is_none() {
+            return Ok(None);
         }
     }
     room.leave();
-    Ok(())
+    Ok(Some(()))
 }
 
 struct Writer<'r> {
-    repository: &'r Repository,
-    odb: &'r Odb<'r>,
+    source: &'r Source<'r>,
     room: Room<'r>,
     /// Where it is, from the repository's root, with a `/` at its end.
     path: String,
+    tar: Tar,
 }
 
 impl<'r> Writer<'r> {
+    /// `inside` is where it is from the module's directory, with a `/` at its end.
     fn tree(
         &mut self,
-        tree: &Tree<'_>,
+        tree: Oid,
         target: &Path,
+        inside: &mut Vec<u8>,
         attributes: Attributes,
         left_out: Option<&str>,
     ) -> Result<()> {
-        let attributes = self.attributes(tree, attributes)?;
+        let source = self.source;
+        let object =
+            source.get(tree, ObjectType::Tree).ok_or_else(|| self.missing(b"this directory"))?;
+        let entries = entries(&object).ok_or_else(|| self.missing(b"this directory"))?;
+        let attributes = self.attributes(&entries, attributes)?;
         self.room.enter()?;
-        for entry in tree {
-            let name = entry.name_bytes();
+        for Entry { kind, name, oid } in entries {
             self.check(name)?;
             self.room.entry()?;
-            let mode = entry.filemode();
-            if mode == TREE && left_out.is_some_and(|left_out| left_out.as_bytes() == name) {
-                continue;
+            if left_out.is_some_and(|left_out| left_out.as_bytes() == name) {
+                if kind == Kind::Tree {
+                    continue;
+                }
+                // Whatever else it is, what it leads to may still be taken away.
+                self.tar.spoil();
             }
             let place = target.join(std::ffi::OsStr::from_bytes(name));
+            let length = inside.len();
+            inside.extend_from_slice(name);
             // Whatever the modes say, what is made here is new: a repository that has a name twice
             // gains nothing by it.
-            match mode {
-                TREE => {
-                    let subtree =
-                        self.repository.find_tree(entry.id()).map_err(|_| self.missing(name))?;
-                    fs::create_dir(&place).map_err(twice)?;
-                    let length = self.path.len();
+            match kind {
+                Kind::Tree => {
+                    inside.push(b'/');
+                    self.make(&place, inside, &archive::Entry::Directory)?;
+                    let path = self.path.len();
                     self.path.push_str(&String::from_utf8_lossy(name));
                     self.path.push('/');
-                    self.tree(&subtree, &place, attributes.clone(), None)?;
-                    self.path.truncate(length);
+                    self.tree(oid, &place, inside, attributes.clone(), None)?;
+                    self.path.truncate(path);
                 }
-                SUBMODULE => fs::create_dir(&place).map_err(twice)?,
-                LINK => {
-                    let blob = self.blob(entry.id(), name)?;
-                    let to = std::ffi::OsStr::from_bytes(blob.data());
-                    symlink(to, &place).map_err(twice)?;
+                Kind::Submodule => {
+                    inside.push(b'/');
+                    self.make(&place, inside, &archive::Entry::Directory)?;
                 }
-                mode => {
-                    let blob = self.blob(entry.id(), name)?;
+                Kind::Link => {
+                    let target = self.blob(oid, name)?;
+                    self.make(&place, inside, &archive::Entry::Link { target: &target })?;
+                }
+                Kind::File { executable } => {
+                    let blob = self.blob(oid, name)?;
                     let path = format!("{}{}", self.path, String::from_utf8_lossy(name));
-                    let text = attributes.conversion(&path)?.apply(blob.data(), entry.id());
-                    self.room.bytes(text.len() as u64)?;
-                    let mode = if mode & EXECUTABLE == 0 { 0o666 } else { 0o777 };
-                    let mut file = OpenOptions::new()
-                        .write(true)
-                        .create_new(true)
-                        .mode(mode)
-                        .open(&place)
-                        .map_err(twice)?;
-                    file.write_all(&text)?;
+                    let content = attributes.conversion(&path)?.apply(&blob, oid);
+                    self.room.bytes(content.len() as u64)?;
+                    let content = content.as_ref();
+                    self.make(&place, inside, &archive::Entry::File { executable, content })?;
                 }
             }
+            inside.truncate(length);
         }
         self.room.leave();
         Ok(())
     }
 
+    fn make(&mut self, place: &Path, inside: &[u8], entry: &archive::Entry<'_>) -> Result<()> {
+        make(place, entry).map_err(twice)?;
+        Ok(self.tar.add(inside, entry)?)
+    }
+
     /// The attributes in this directory.
-    fn attributes(&self, tree: &Tree<'_>, outer: Attributes) -> Result<Attributes> {
-        const NAME: &str = ".gitattributes";
-        match tree.get_name(NAME) {
-            Some(entry) if entry.kind() == Some(ObjectType::Blob) && entry.filemode() != LINK => {
-                let blob = self.blob(entry.id(), NAME.as_bytes())?;
-                outer.with(&self.path, blob.data())
+    fn attributes(&self, entries: &[Entry<'_>], outer: Attributes) -> Result<Attributes> {
+        const NAME: &[u8] = b".gitattributes";
+        let is_file = |kind: Kind| matches!(kind, Kind::File { .. });
+        match entries.iter().find(|entry| entry.name == NAME) {
+            Some(entry) if is_file(entry.kind) => {
+                let blob = self.blob(entry.oid, NAME)?;
+                outer.with(&self.path, &blob)
             }
             _ => Ok(outer),
         }
     }
 
-    fn blob(&self, oid: Oid, name: &[u8]) -> Result<git2::OdbObject<'r>> {
-        let object = self.odb.read(oid).map_err(|_| self.missing(name))?;
-        match object.kind() {
-            ObjectType::Blob => Ok(object),
-            _ => Err(self.missing(name)),
-        }
+    fn blob(&self, oid: Oid, name: &[u8]) -> Result<Content<'r>> {
+        self.source.get(oid, ObjectType::Blob).ok_or_else(|| self.missing(name))
     }
 
     fn missing(&self, name: &[u8]) -> Fault {

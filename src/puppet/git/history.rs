@@ -12,7 +12,7 @@ use super::{
     objects::{Objects, own},
     remote::{Fetch, Ref, Remote},
 };
-use crate::puppet::fault::Result;
+use crate::puppet::{fault::Result, native::Native};
 
 pub(in super::super) struct History<'a> {
     /// Beside the objects that modules are made of: trees are missing in it.
@@ -27,6 +27,7 @@ impl<'a> History<'a> {
     /// Brings it up to date with the server, whose references these are.
     pub(in super::super) async fn fetch(
         &self,
+        native: &Native,
         remote: &mut Remote<'_>,
         refs: &[Ref],
     ) -> Result<()> {
@@ -57,7 +58,7 @@ impl<'a> History<'a> {
         let (objects, wants, haves) = inner.await.map_err(io::Error::other)??;
         if !wants.is_empty() {
             let fetch = Fetch { wants, haves, only_commits: true, ..Fetch::default() };
-            objects.receive(remote.fetch(&fetch).await?).await?;
+            objects.receive(native, remote.fetch(&fetch).await?).await?;
         }
         let packed = packed_refs(refs);
         let head = head(refs);

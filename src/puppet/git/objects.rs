@@ -1,8 +1,9 @@
 //! The objects of one repository in the cache, shared by all contexts.
 //!
-//! Below `<cache>/git/<key>/` are the packs (`objects/pack`), and an empty file in `commits/` for
-//! each commit whose whole tree is in them. Both appear under their names only when they are whole,
-//! and are named after what is in them, so that several processes may work on one cache.
+//! Below `<cache>/git/<key>/` are the packs (`objects/pack`), an empty file in `commits/` for each
+//! commit whose whole tree is in them, and in `trees-1/` the trees that were written ([`super::kept`]).
+//! All appear under their names only when they are whole, and are named after what is in them, so
+//! that several processes may work on one cache.
 
 use std::{
     fs, io,
@@ -17,8 +18,16 @@ use git2::{Indexer, Odb, Oid, Repository};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::{pack::Scanner, remote::Pack};
-use crate::puppet::fault::{Fault, Result};
+use super::{
+    kept::Kept,
+    pack::Scanner,
+    remote::Pack,
+    small::{PACK, Small},
+};
+use crate::puppet::{
+    fault::{Fault, Result},
+    native::Native,
+};
 
 /// Pieces of a pack that wait for the disk, of 64 KiB each.
 const PIECES: usize = 16;
@@ -111,6 +120,11 @@ impl Objects {
         Repository::from_odb(odb(&self.root.join("objects"))?)
     }
 
+    /// The same without a repository around them. Blocks.
+    pub(super) fn odb(&self) -> std::result::Result<Odb<'static>, git2::Error> {
+        odb(&self.root.join("objects"))
+    }
+
     /// The commit that an object is, seen through tags. None when it is not here or is none. Blocks.
     pub(in super::super) fn commit(&self, oid: Oid) -> Option<Oid> {
         let repository = self.repository().ok()?;
@@ -118,18 +132,60 @@ impl Objects {
         object.peel_to_commit().ok().map(|commit| commit.id())
     }
 
-    /// Takes in a pack as it arrives; all of it or nothing.
-    pub(in super::super) async fn receive(&self, mut pack: Pack<'_>) -> Result<()> {
+    /// The tree of a commit as it was written.
+    pub(super) fn kept(&self, commit: Oid, without_spec: bool) -> Kept {
+        // The number is to be another one when a checkout leaves other files.
+        let what = if without_spec { "trees-1/without-spec" } else { "trees-1/whole" };
+        Kept(self.root.join(what).join(commit.to_string()))
+    }
+
+    /// Takes in a pack as it arrives; all of it or nothing. What is in a small one is given back.
+    pub(in super::super) async fn receive(
+        &self,
+        native: &Native,
+        mut pack: Pack<'_>,
+    ) -> Result<Option<Arc<Small>>> {
+        let mut begin = Vec::new();
+        let mut is_whole = false;
+        while begin.len() < PACK && !is_whole {
+            match pack.next().await? {
+                Some(bytes) => begin.extend_from_slice(&bytes),
+                None => is_whole = true,
+            }
+        }
+        if is_whole {
+            let directory = self.root.join("objects/pack");
+            let (read, bytes) = native
+                .blocking(move || {
+                    let small = Small::read(&begin);
+                    if let Some(small) = &small {
+                        small.store(&begin, &directory)?;
+                    }
+                    Ok((small, begin))
+                })
+                .await?;
+            if let Some(small) = read {
+                return Ok(Some(Arc::new(small)));
+            }
+            begin = bytes;
+        }
+        self.stream(begin, pack, is_whole).await.map(|()| None)
+    }
+
+    /// The same through libgit2, with as much memory whatever its size.
+    async fn stream(&self, begin: Vec<u8>, mut pack: Pack<'_>, is_whole: bool) -> Result<()> {
         let (sender, receiver) = mpsc::channel(PIECES);
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let (objects, flag) = (self.root.join("objects"), wanted.0.clone());
         let write = tokio::task::spawn_blocking(move || index(&objects, receiver, &flag));
         let read = async move {
-            while let Some(bytes) = pack.next().await? {
+            let mut next = Some(begin);
+            while let Some(bytes) = next {
                 // The writer has given up, and says why.
                 if sender.send(Piece::Bytes(bytes)).await.is_err() {
                     return Ok(());
                 }
+                next = if is_whole { None } else { pack.next().await? };
             }
             let _ = sender.send(Piece::End).await;
             Ok(())

@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -23,15 +22,22 @@ use super::{
         sources::put,
         tree,
     },
-    Native, Options, Outcome, blocking, install, resolve,
+    Native, Options, Outcome, blocking,
+    fingerprints::{Fingerprints, hex},
+    install, resolve,
 };
 use crate::{
     error::{Error, Result},
     model::Log,
 };
 
+/// Notes of another format say nothing: the fingerprints in them are made in another way.
+const FORMAT: u32 = 2;
+
 #[derive(Serialize, Deserialize)]
 struct Note {
+    #[serde(default)]
+    format: u32,
     /// Of the Puppetfile's modules and the options.
     asked: String,
     /// Of all that is managed.
@@ -56,6 +62,7 @@ pub(in super::super) async fn bring(
     let (note, stands) = blocking(move || {
         let note: Option<Note> =
             fs::read(&copy).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let note = note.filter(|note| note.format == FORMAT);
         let stands = match &note {
             Some(note) => stands(note, &root, &dirs)?,
             None => Standing::Incomplete,
@@ -88,18 +95,14 @@ pub(in super::super) async fn bring(
     if let Some(lock) = outcome.lock.clone() {
         let root = context.to_owned();
         blocking(move || {
-            let Some(fingerprint) = fingerprint(&root, &managed)? else { return Ok(()) };
-            let mut modules = BTreeMap::new();
-            for locked in &lock.modules {
-                let path = std::slice::from_ref(&locked.path);
-                // Local modules are their owner's to change.
-                if locked.pin != Pin::Local
-                    && let Some(found) = self::fingerprint(&root, path)?
-                {
-                    modules.insert(locked.path.clone(), found);
-                }
-            }
-            let note = Note { asked, fingerprint, modules, lock };
+            let found = Fingerprints::take(&root, &managed)?;
+            let Some(fingerprint) = found.whole.clone() else { return Ok(()) };
+            // Local modules are their owner's to change.
+            let modules = lock.modules.iter().filter(|locked| locked.pin != Pin::Local);
+            let modules = modules
+                .filter_map(|locked| Some((locked.path.clone(), found.of(&locked.path)?)))
+                .collect();
+            let note = Note { format: FORMAT, asked, fingerprint, modules, lock };
             put(&place, &serde_json::to_vec(&note).map_err(io::Error::other)?)
         })
         .await?;
@@ -117,11 +120,12 @@ enum Standing {
 }
 
 fn stands(note: &Note, root: &Path, managed: &[String]) -> io::Result<Standing> {
-    if fingerprint(root, managed)?.as_ref() == Some(&note.fingerprint) {
+    let found = Fingerprints::take(root, managed)?;
+    if found.whole.as_ref() == Some(&note.fingerprint) {
         return Ok(Standing::Whole);
     }
     for (path, noted) in &note.modules {
-        match fingerprint(root, std::slice::from_ref(path))? {
+        match found.of(path) {
             Some(found) if found != *noted => return Ok(Standing::Changed(path.clone())),
             _ => {}
         }
@@ -176,43 +180,4 @@ fn is_still(module: &Module) -> bool {
             hex || reference.value.kind == ReferenceKind::Tag
         }),
     }
-}
-
-/// Of the metadata of all files in the managed directories: writing to one changes it. None when
-/// one of the directories is not there.
-fn fingerprint(root: &Path, managed: &[String]) -> io::Result<Option<String>> {
-    let mut hash = Sha256::new();
-    for directory in managed {
-        let place = root.join(directory);
-        match fs::symlink_metadata(&place) {
-            Ok(there) if there.is_dir() => walk(&place, &mut hash)?,
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(hex(hash.finalize().as_slice())))
-}
-
-fn walk(place: &Path, hash: &mut Sha256) -> io::Result<()> {
-    let mut entries = fs::read_dir(place)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let there = entry.metadata()?;
-        hash.update(entry.file_name().as_encoded_bytes());
-        for number in [there.mode().into(), there.size(), there.ino()] {
-            let number: u64 = number;
-            hash.update(number.to_le_bytes());
-        }
-        // A directory's time changes with what is in it, which is looked at anyway.
-        hash.update(there.mtime().to_le_bytes());
-        hash.update(there.mtime_nsec().to_le_bytes());
-        if there.is_dir() {
-            walk(&entry.path(), hash)?;
-        }
-    }
-    hash.update([0]);
-    Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{
-    Cancelled, Fault, Module, Order, Pin, Result, Scratch, Source,
+    Cancelled, Fault, Fetched, Module, Order, Pin, Result, Scratch, Source,
     archives::{self, Archive, Kind},
 };
 use crate::puppet::{
@@ -98,7 +98,7 @@ impl Source for Forge {
         pin: &Pin,
         run: &Arc<Scratch>,
         cancelled: &Cancelled,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Fetched> {
         let Pin::Forge { file, sha256, version, .. } = pin else {
             return Err(Fault::refused("the lock says that it does not come from a Forge"));
         };
@@ -121,7 +121,7 @@ impl Source for Forge {
         if registry.is_deprecated(version).await {
             warnings.push(format!("the module {} is deprecated", registry.slug));
         }
-        Ok(warnings)
+        Ok(warnings.into())
     }
 }
 

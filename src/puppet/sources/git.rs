@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use git2::Oid;
 use sha2::{Digest, Sha256};
 
-use super::{Cancelled, Compat, Fault, Module, Order, Pin, Result, Scratch, Source};
+use super::{Cancelled, Compat, Fault, Fetched, Module, Order, Pin, Result, Scratch, Source};
 use crate::puppet::{
     git::{
-        Checkout, Fetch, History, Objects, Ref, Remote, Wanted, checkout, may_be_an_expression,
-        pick,
+        Checkout, Fetch, History, Objects, Pack, Ref, Remote, Small, Wanted, checkout,
+        may_be_an_expression, pick,
     },
     native::Native,
     net::retried,
@@ -50,7 +50,7 @@ impl Source for Git {
         pin: &Pin,
         run: &Arc<Scratch>,
         cancelled: &Cancelled,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Fetched> {
         let (git, repository) = declared(order)?;
         let Pin::Git { commit, .. } = pin else {
             return Err(Fault::refused("the lock says that it does not come from git"));
@@ -62,6 +62,7 @@ impl Source for Git {
             let (objects, run) = (repository.objects.clone(), run.clone());
             let (path, cancelled) = (order.module.path(), cancelled.clone());
             let below = git.path.as_ref().map(|path| path.value.clone());
+            let fresh = repository.fresh.lock().ok().and_then(|fresh| fresh.clone());
             let without_spec = order.without_spec();
             order.native.blocking(move || {
                 let target = run.path().join("tree").join(path);
@@ -69,6 +70,7 @@ impl Source for Git {
                     &objects,
                     &Checkout {
                         commit,
+                        fresh: fresh.as_deref(),
                         below: below.as_deref(),
                         without_spec,
                         target: &target,
@@ -84,17 +86,17 @@ impl Source for Git {
                 written
             })
         };
-        match write().await {
+        let digest = match write().await {
             // The cache may have lost something: a machine that lost power, a full disk.
             Err(Fault::Refused(_)) if repository.was_cached(commit) => {
                 let objects = repository.objects.clone();
                 order.native.blocking(move || Ok(objects.discard()?)).await?;
                 repository.have(commit).await?;
-                write().await?;
+                write().await?
             }
             written => written?,
-        }
-        Ok(Vec::new())
+        };
+        Ok(Fetched { warnings: Vec::new(), digest })
     }
 }
 
@@ -108,7 +110,8 @@ fn declared<'a>(order: &Order<'a>) -> Result<(&'a puppetfile::Git, Repository<'a
     let key: String = Sha256::digest(url).iter().map(|byte| format!("{byte:02x}")).collect();
     let root = order.native.cache.join("git").join(&key);
     let objects = Objects::at(root);
-    Ok((git, Repository { native: order.native, url, key, objects, fetched: Mutex::default() }))
+    let (fresh, fetched) = (Mutex::default(), Mutex::default());
+    Ok((git, Repository { native: order.native, url, key, objects, fresh, fetched }))
 }
 
 /// The names to try, the first that exists counts.
@@ -140,6 +143,8 @@ struct Repository<'a> {
     url: &'a str,
     key: String,
     objects: Objects,
+    /// The last pack that was fetched, if it was small.
+    fresh: Mutex<Option<Arc<Small>>>,
     /// Commits that were fetched just now, so that they are not the cache's fault.
     fetched: Mutex<Vec<Oid>>,
 }
@@ -174,9 +179,8 @@ impl Repository<'_> {
                         let commit = found.target();
                         if self.native.keep_tags && found.name.starts_with("refs/tags/") {
                             let objects = self.objects.clone();
-                            self.native
-                                .blocking(move || Ok(objects.note_tag(&name, commit)?))
-                                .await?;
+                            let note = move || Ok(objects.note_tag(&name, commit)?);
+                            self.native.quick(note).await?;
                         }
                         return Ok(commit);
                     }
@@ -211,7 +215,7 @@ impl Repository<'_> {
             return Ok(oid);
         }
         let objects = self.objects.clone();
-        self.native.blocking(move || Ok(objects.prepare()?)).await?;
+        self.native.quick(move || Ok(objects.prepare()?)).await?;
         retried(async || {
             let _permit = self.native.requests.acquire().await.map_err(std::io::Error::other)?;
             match self.shallowly(oid).await {
@@ -224,10 +228,12 @@ impl Repository<'_> {
         })
         .await?;
         let objects = self.objects.clone();
+        let fresh = self.fresh.lock().ok().and_then(|fresh| fresh.clone());
         let commit = self
             .native
-            .blocking(move || {
-                let commit = objects.commit(oid);
+            .quick(move || {
+                let is_fresh = fresh.is_some_and(|fresh| fresh.is_commit(oid));
+                let commit = if is_fresh { Some(oid) } else { objects.commit(oid) };
                 if let Some(commit) = commit {
                     objects.note(commit)?;
                 }
@@ -256,7 +262,7 @@ impl Repository<'_> {
     /// The commit alone, without what comes before it.
     async fn shallowly(&self, oid: Oid) -> Result<()> {
         let objects = self.objects.clone();
-        let shallow = self.native.blocking(move || Ok(objects.commits(HAVES))).await?;
+        let shallow = self.native.quick(move || Ok(objects.commits(HAVES))).await?;
         let fetch = Fetch {
             wants: vec![oid],
             depth: Some(1),
@@ -267,7 +273,7 @@ impl Repository<'_> {
         let first = {
             let mut remote = self.open().await?;
             match remote.fetch(&fetch).await {
-                Ok(pack) => return self.objects.receive(pack).await,
+                Ok(pack) => return self.receive(pack).await,
                 Err(fault @ Fault::Own(_)) => return Err(fault),
                 Err(fault) => fault,
             }
@@ -278,13 +284,21 @@ impl Repository<'_> {
         if remote.is_version_2() {
             // Only what it was redirected to is new.
             let Ok(pack) = remote.fetch(&fetch).await else { return Err(first) };
-            return self.objects.receive(pack).await;
+            return self.receive(pack).await;
         }
         let refs = remote.refs(&[]).await?;
         let found = refs.iter().find(|found| found.oid == oid || found.target() == oid);
         let wants = vec![found.map_or(oid, |found| found.oid)];
         let pack = remote.fetch(&Fetch { wants, ..fetch }).await?;
-        self.objects.receive(pack).await
+        self.receive(pack).await
+    }
+
+    async fn receive(&self, pack: Pack<'_>) -> Result<()> {
+        let small = self.objects.receive(self.native, pack).await?;
+        if let Ok(mut fresh) = self.fresh.lock() {
+            *fresh = small;
+        }
+        Ok(())
     }
 
     /// All branches and tags, and ever more of what comes before them, until the object is there.
@@ -307,7 +321,7 @@ impl Repository<'_> {
                 break;
             }
             let pack = remote.fetch(&Fetch { wants, depth, ..Fetch::default() }).await?;
-            self.objects.receive(pack).await?;
+            self.receive(pack).await?;
             let objects = self.objects.clone();
             if self.native.blocking(move || Ok(objects.commit(oid))).await?.is_some() {
                 return Ok(());
@@ -325,7 +339,7 @@ impl Repository<'_> {
             let mut remote = self.open().await?;
             remote.ask_dialect().await?;
             let refs = remote.refs(&[]).await?;
-            history.fetch(&mut remote, &refs).await
+            history.fetch(self.native, &mut remote, &refs).await
         })
         .await?;
         let (objects, name) = (self.objects.clone(), name.to_owned());

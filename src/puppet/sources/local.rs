@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Cancelled, Module, Order, Pin, Result, Scratch, Source};
+use super::{Cancelled, Fetched, Module, Order, Pin, Result, Scratch, Source};
 use crate::puppet::puppetfile::Source as Declared;
 
 pub(super) struct Local;
@@ -26,7 +26,7 @@ impl Source for Local {
         _: &Pin,
         _: &Arc<Scratch>,
         _: &Cancelled,
-    ) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    ) -> Result<Fetched> {
+        Ok(Fetched::default())
     }
 }

@@ -52,14 +52,28 @@ pub(super) trait Source: Sync {
     /// What the module is now: asks the server, if what is wanted can change.
     async fn resolve(&self, order: &Order<'_>) -> Result<Pin>;
 
-    /// Puts it into the tree of the run, from the cache if it is there. Returns warnings.
+    /// Puts it into the tree of the run, from the cache if it is there.
     async fn fetch(
         &self,
         order: &Order<'_>,
         pin: &Pin,
         run: &Arc<Scratch>,
         cancelled: &Cancelled,
-    ) -> Result<Vec<String>>;
+    ) -> Result<Fetched>;
+}
+
+/// What came of fetching a module.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    pub(super) warnings: Vec<String>,
+    /// `sha256:...` of its directory, where that is known without reading it again.
+    pub(super) digest: Option<String>,
+}
+
+impl From<Vec<String>> for Fetched {
+    fn from(warnings: Vec<String>) -> Self {
+        Self { warnings, digest: None }
+    }
 }
 
 /// Where this module comes from.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::{
-    Cancelled, Fault, Module, Order, Pin, Result, Scratch, Source,
+    Cancelled, Fault, Fetched, Module, Order, Pin, Result, Scratch, Source,
     archives::{self, Archive, Kind},
 };
 use crate::puppet::puppetfile::{Source as Declared, without_credentials};
@@ -36,7 +36,7 @@ impl Source for Tarball {
         pin: &Pin,
         run: &Arc<Scratch>,
         cancelled: &Cancelled,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Fetched> {
         let (url, _) = declared(order)?;
         let Pin::Tarball { sha256, .. } = pin else {
             return Err(Fault::refused("the lock says that it is no tarball"));
@@ -45,7 +45,7 @@ impl Source for Tarball {
             Some(archive) => archive,
             None => archives::download(order.native, &url, Some(sha256)).await?,
         };
-        archives::unpack(order, &archive, Kind::Plain, run, cancelled).await
+        Ok(archives::unpack(order, &archive, Kind::Plain, run, cancelled).await?.into())
     }
 }
 
