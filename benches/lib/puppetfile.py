@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import floor
+
 # The bounds of issue 4: crane's time as a part of the faster of the others, or in seconds.
 COLD, WARM, NONE, MEMORY = 0.30, 0.10, 0.020, 100
 
@@ -42,10 +44,13 @@ def commands(crane, home):
     }
 
 
-def measure(crane, rounds, puppetfile):
+def measure(crane, rounds, puppetfile, url, count):
     """Medians by what is timed and tool, and crane's peak memory."""
     times, memory = {}, 0
     for _ in range(rounds):
+        seconds, size = floor.wire(url, count)
+        times.setdefault("wire", []).append(seconds)
+        times.setdefault("bytes", []).append(size)
         for tool in ("crane", "r10k", "g10k"):
             with tempfile.TemporaryDirectory() as directory:
                 home, where = Path(directory), Path(directory) / "work"
@@ -59,6 +64,9 @@ def measure(crane, rounds, puppetfile):
                     times.setdefault((what, tool), []).append(seconds)
                     if tool == "crane":
                         memory = max(memory, peak)
+                if tool == "crane":
+                    copied = floor.copy(where / "modules", where / "copy")
+                    times.setdefault("copy", []).append(copied)
     return {key: statistics.median(all) for key, all in times.items()}, memory
 
 
@@ -72,7 +80,7 @@ def main():
             lines = [
                 f"mod 'm{n:02}', :git => '{url}/m{n:02}.git', :tag => 'bench'\n" for n in range(count)
             ]
-            medians, memory = measure(crane, int(rounds), "".join(lines))
+            medians, memory = measure(crane, int(rounds), "".join(lines), url, count)
             for what, bound in (("cold", COLD), ("warm", WARM), ("none", NONE)):
                 own, r10k, g10k = (medians[what, tool] for tool in ("crane", "r10k", "g10k"))
                 ratio = own / min(r10k, g10k)
@@ -84,6 +92,12 @@ def main():
                     f"| {g10k * 1000:.0f} ms | {ratio:.3f} | {shown}{'' if holds else ' BROKEN'} |",
                     flush=True,
                 )
+            wire, size, copy = (medians[key] for key in ("wire", "bytes", "copy"))
+            print(
+                f"| {count} modules{delay}, the requests alone | {wire * 1000:.0f} ms | | "
+                f"| | {size / 1e6:.1f} MB |\n"
+                f"| {count} modules{delay}, `cp -r` of the modules | {copy * 1000:.0f} ms | | | | |"
+            )
             holds = memory <= MEMORY
             broken |= not holds
             mark = "" if holds else " BROKEN"

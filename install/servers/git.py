@@ -14,8 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 
+BACKEND = os.path.join(
+    subprocess.check_output(["git", "--exec-path"], text=True).strip(), "git-http-backend"
+)
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # An answer is written in several pieces, and none waits until the one before has been received.
+    disable_nagle_algorithm = True
     directory = ""
     old = False
 
@@ -54,9 +61,10 @@ class Handler(BaseHTTPRequestHandler):
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             "REMOTE_ADDR": self.client_address[0],
         }
-        # Nobody is ever authenticated, so http-backend refuses every push.
+        # Nobody is ever authenticated, so http-backend refuses every push. It is run as web servers
+        # do, without a `git` before it that does nothing but start it.
         backend = subprocess.Popen(
-            ["git", "http-backend"],
+            [BACKEND],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -82,12 +90,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
-        # Its length is not known before the end, and a pack may be large: the end of the
-        # connection is the end of the answer.
-        self.send_header("Connection", "close")
+        # Its length is not known before the end, and a pack may be large, so it goes in chunks
+        # (RFC 9112, section 7.1) and the connection stays, as it does with git hosts.
+        if self.request_version == "HTTP/1.0":
+            self.send_header("Connection", "close")
+            self.end_headers()
+            while chunk := output.read1(65536):
+                self.wfile.write(chunk)
+            return
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         while chunk := output.read1(65536):
-            self.wfile.write(chunk)
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        self.wfile.write(b"0\r\n\r\n")
 
 
 def feed(pipe, body):

@@ -52,7 +52,8 @@ impl Small {
         let mut small = Self {
             objects: HashMap::with_capacity(count),
             entries: Vec::with_capacity(count),
-            all: Vec::new(),
+            // Text becomes a fifth; pages that are not needed are never touched.
+            all: Vec::with_capacity((pack.len() * 6).min(OBJECTS)),
             checksum: checksum.try_into().ok()?,
         };
         let mut inflate = Decompress::new(true);
