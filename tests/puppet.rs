@@ -6,6 +6,7 @@ mod cancelled;
 mod cli;
 mod differential;
 mod engine;
+mod fuzzed;
 mod generated;
 mod installed;
 mod oracle;
