@@ -4,6 +4,7 @@
 //! a checksum: its [`Pin`]), and how it comes into the tree. Both use the cache, which all contexts
 //! share and in which everything is named after its content or its URL.
 
+mod cache;
 mod failed;
 mod fingerprints;
 mod once;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use self::once::Once;
 pub(super) use self::{
+    cache::Held,
     standing::{bring, forget},
     unsupported::unsupported,
 };
@@ -73,6 +75,9 @@ pub struct Options {
 pub struct NativeSettings {
     /// The directory of the cache; made when it is first used.
     pub cache: PathBuf,
+    /// Bytes that the cache may have; none: 10 GiB. What was not used for the longest time goes when
+    /// there is more, which is looked at after an installation, every ten minutes at most.
+    pub cache_bytes: Option<u64>,
     pub egress: Egress,
     pub credentials: Vec<Credential>,
     /// Nothing of the environment is read: what is not here goes through no proxy.
@@ -89,6 +94,7 @@ pub struct NativeSettings {
 /// The engine, opened once and shared: its connections, its cache, and who waits for whom.
 pub struct Native {
     pub(super) cache: PathBuf,
+    cache_bytes: u64,
     pub(super) egress: Arc<Egress>,
     /// Made when it is first needed: reading the system's CAs takes longer than an installation that
     /// has nothing to do.
@@ -115,6 +121,7 @@ impl Native {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let native = Self {
             cache: settings.cache,
+            cache_bytes: settings.cache_bytes.unwrap_or(cache::BYTES),
             egress: Arc::new(settings.egress),
             http: OnceLock::new(),
             ssh: Ssh::new(settings.ssh),
@@ -159,6 +166,12 @@ impl Native {
             work()
         });
         done.await.map_err(io::Error::other)?
+    }
+
+    /// Keeps something of the cache from being removed, and notes that it is used now.
+    pub(super) async fn hold(&self, place: PathBuf) -> Fetched<Held> {
+        let cache = self.cache.clone();
+        self.quick(move || Ok(Held::of(&cache, &place)?)).await
     }
 
     /// Does what blocks for no longer than a file takes to be found, and does not wait for modules
@@ -263,8 +276,13 @@ async fn install_now(
     let retired = scratch.path().join("retired");
     tree::swap(&tree::managed(puppetfile), &scratch.path().join("tree"), context, &retired)
         .map_err(Error::internal)?;
+    let (cache, most) = (native.cache.clone(), native.cache_bytes);
     blocking(move || {
         drop(scratch);
+        // The modules are there, whatever the matter with the cache is.
+        if let Err(error) = cache::bound_at_times(&cache, most) {
+            tracing::warn!(%error, "the cache of modules could not be kept within its bound");
+        }
         Ok(())
     })
     .await?;

@@ -59,6 +59,10 @@ impl Objects {
         Self { root }
     }
 
+    pub(in super::super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Makes the directories that are missing. Blocks.
     pub(in super::super) fn prepare(&self) -> io::Result<()> {
         fs::create_dir_all(self.root.join("objects/pack"))?;

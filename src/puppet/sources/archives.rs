@@ -19,7 +19,11 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{Cancelled, Fault, Order, Result, Scratch};
-use crate::puppet::{native::Native, net::retried, puppetfile::without_credentials};
+use crate::puppet::{
+    native::{Held, Native},
+    net::retried,
+    puppetfile::without_credentials,
+};
 
 /// Bytes of an archive. The largest on the Forge have some 20 MB.
 const BYTES: u64 = 512 * 1024 * 1024;
@@ -38,6 +42,7 @@ pub(super) enum Kind {
 pub(super) struct Archive {
     pub(super) path: PathBuf,
     pub(super) sha256: String,
+    held: Arc<Held>,
 }
 
 impl Archive {
@@ -53,6 +58,7 @@ impl Archive {
             return Err(Fault::refused(format!("'{sha256}' is no SHA-256")));
         }
         let (path, expected) = (Self::place(native, sha256), sha256.to_owned());
+        let held = Arc::new(native.hold(path.clone()).await?);
         native
             .blocking(move || {
                 let Ok(mut file) = fs::File::open(&path) else { return Ok(None) };
@@ -62,7 +68,7 @@ impl Archive {
                     fs::remove_file(&path)?;
                     return Ok(None);
                 }
-                Ok(Some(Self { path, sha256: expected }))
+                Ok(Some(Self { path, sha256: expected, held }))
             })
             .await
     }
@@ -145,8 +151,9 @@ pub(super) async fn download(
             )));
         }
         let place = Archive::place(native, &sha256);
+        let held = Arc::new(native.hold(place.clone()).await?);
         fs::rename(&part.0, &place)?;
-        Ok(Archive { path: place, sha256 })
+        Ok(Archive { path: place, sha256, held })
     })
     .await
 }
@@ -161,9 +168,11 @@ pub(super) async fn unpack(
 ) -> Result<Vec<String>> {
     let (path, module, run) = (archive.path.clone(), order.module.path(), run.clone());
     let (cancelled, without_spec) = (cancelled.clone(), order.without_spec());
+    let held = archive.held.clone();
     order
         .native
         .blocking(move || {
+            let _held = held;
             let target = run.path().join("tree").join(module);
             let place = match kind {
                 Kind::Plain => target.clone(),

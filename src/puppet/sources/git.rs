@@ -35,6 +35,7 @@ impl Source for Git {
 
     async fn resolve(&self, order: &Order<'_>) -> Result<Pin> {
         let (git, repository) = declared(order)?;
+        let _held = order.native.hold(repository.objects.root().to_owned()).await?;
         let names = names(git, order.compat)?;
         let commit = repository.resolve(&names).await?;
         Ok(Pin::Git {
@@ -52,6 +53,7 @@ impl Source for Git {
         cancelled: &Cancelled,
     ) -> Result<Fetched> {
         let (git, repository) = declared(order)?;
+        let held = Arc::new(order.native.hold(repository.objects.root().to_owned()).await?);
         let Pin::Git { commit, .. } = pin else {
             return Err(Fault::refused("the lock says that it does not come from git"));
         };
@@ -60,11 +62,13 @@ impl Source for Git {
         repository.have(commit).await?;
         let write = || {
             let (objects, run) = (repository.objects.clone(), run.clone());
+            let held = held.clone();
             let (path, cancelled) = (order.module.path(), cancelled.clone());
             let below = git.path.as_ref().map(|path| path.value.clone());
             let fresh = repository.fresh.lock().ok().and_then(|fresh| fresh.clone());
             let without_spec = order.without_spec();
             order.native.blocking(move || {
+                let _held = held;
                 let target = run.path().join("tree").join(path);
                 let written = checkout(
                     &objects,
