@@ -153,6 +153,31 @@ impl Bench {
         self.runtime.block_on(install)
     }
 
+    /// Now everything comes from the cache, and digests are not of what was read back.
+    fn again(
+        &self,
+        root: &Path,
+        case: &Case,
+        first: &Tree,
+        outcome: &Outcome,
+    ) -> Result<(), String> {
+        let again = self.install(root, &case.text, Compat::R10k3);
+        let again = again.map_err(|error| format!("again: {error:?}"))?;
+        let differ = differences(first, &tree(root));
+        if !differ.is_empty() || again.lock != outcome.lock {
+            return Err(format!("again, it is another tree: {}", differ.join("\n")));
+        }
+        for locked in again.lock.iter().flat_map(|lock| &lock.modules) {
+            let place = root.join(&locked.path);
+            let found =
+                if place.exists() { puppet::digest(&place).unwrap() } else { "none".into() };
+            if found != locked.digest {
+                return Err(format!("{} has {found}, not {}", locked.path, locked.digest));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn compare(&self, case: &Case) -> Result<(), String> {
         let roots = ["r10k", "crane"].map(|engine| {
             let root = self.home.join(format!("{engine}-{}", case.name));
@@ -172,7 +197,11 @@ impl Bench {
         let r10k = self.r10k(&roots[0], &case.text);
         let before = tree(&roots[1]);
         let crane = self.install(&roots[1], &case.text, Compat::R10k3);
-        let crane = crane.map(|_| tree(&roots[1])).map_err(|error| format!("{error:?}"));
+        let crane = crane.map(|outcome| (tree(&roots[1]), outcome));
+        if let Ok((first, outcome)) = &crane {
+            self.again(&roots[1], case, first, outcome)?;
+        }
+        let crane = crane.map(|(tree, _)| tree).map_err(|error| format!("{error:?}"));
         if crane.is_err() {
             let left = differences(&before, &tree(&roots[1]));
             if !left.is_empty() {

@@ -271,7 +271,15 @@ fn a_cache_that_is_damaged_is_made_anew() {
     let before = tree(&root);
     let mut packs = 0;
     for repository in fs::read_dir(home.path().join("cache/git")).unwrap() {
-        for pack in fs::read_dir(repository.unwrap().path().join("objects/pack")).unwrap() {
+        let repository = repository.unwrap().path();
+        for kept in fs::read_dir(repository.join("trees-1/whole")).unwrap() {
+            fs::write(kept.unwrap().path(), "no tree").unwrap();
+        }
+        // The packs are still whole.
+        bench.install(&root, &text, Compat::R10k3).unwrap();
+        assert_eq!(tree(&root), before);
+        fs::remove_dir_all(repository.join("trees-1")).unwrap();
+        for pack in fs::read_dir(repository.join("objects/pack")).unwrap() {
             let path = pack.unwrap().path();
             let mut content = fs::read(&path).unwrap();
             let middle = content.len() / 2;
