@@ -10,6 +10,7 @@ mod fingerprints;
 mod once;
 mod standing;
 mod unsupported;
+mod warnings;
 
 use std::{
     io,
@@ -20,11 +21,14 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::sync::Semaphore;
 
-use self::once::Once;
 pub(super) use self::{
     cache::Held,
     standing::{bring, forget},
     unsupported::unsupported,
+};
+use self::{
+    once::Once,
+    warnings::{forge, warn},
 };
 use super::{
     Installed, Settings,
@@ -32,7 +36,7 @@ use super::{
     fault::{Fault, Result as Fetched},
     lock::{Lock, Locked, Pin},
     net::{Credential, Egress, Http, Proxies, Ssh, SshSettings},
-    puppetfile::{Module, Puppetfile, STAGING_PREFIX, Source as Declared},
+    puppetfile::{Module, Puppetfile, STAGING_PREFIX},
     scratch::Scratch,
     sources::{self, Order},
     tree,
@@ -314,21 +318,6 @@ fn work<'a>(
         .collect())
 }
 
-/// The Forge that is asked: the Puppetfile's if its host is allowed by name, else the configured.
-fn forge<'a>(native: &Native, settings: &'a Settings, puppetfile: &'a Puppetfile) -> &'a str {
-    let own = settings.forge.as_deref().unwrap_or(PUBLIC_FORGE);
-    match &puppetfile.forge {
-        Some(asked) if may_be_asked(native, &asked.value) => &asked.value,
-        _ => own,
-    }
-}
-
-fn may_be_asked(native: &Native, forge: &str) -> bool {
-    let url = url::Url::parse(forge).ok();
-    let url = url.filter(|url| matches!(url.scheme(), "https" | "http"));
-    url.is_some_and(|url| url.host_str().is_some_and(|host| native.egress.allows_host(host)))
-}
-
 /// What the module is: what the lock says, or what its source finds out.
 async fn pin(work: &Work<'_>) -> Fetched<(Pin, &'static dyn sources::Source)> {
     let source = sources::of(work.module)?;
@@ -395,29 +384,6 @@ async fn locked(
         given.must_hold(&lock)?;
     }
     Ok(lock)
-}
-
-/// What the user should know before anything is done.
-async fn warn(native: &Native, settings: &Settings, puppetfile: &Puppetfile, log: &Log) {
-    let mut warnings: Vec<String> = puppetfile.warnings.iter().map(ToString::to_string).collect();
-    if let Some(asked) = &puppetfile.forge {
-        let used = forge(native, settings, puppetfile);
-        if asked.value.trim_end_matches('/') != used.trim_end_matches('/') {
-            let message = format!("this `forge` is ignored, modules come from {used}");
-            warnings.push(asked.at.problem(message).to_string());
-        }
-    }
-    for module in &puppetfile.modules {
-        if let Declared::Local = module.source
-            && module.exclude_spec.is_some()
-        {
-            let message = "`exclude_spec` does nothing to a local module";
-            warnings.push(module.at.problem(message).to_string());
-        }
-    }
-    for warning in warnings {
-        log.write(Channel::Log, format!("WARN -> {warning}")).await;
-    }
 }
 
 async fn blocking<T: Send + 'static>(
