@@ -96,6 +96,7 @@ fn native(config: &Config, data_dir: &Path) -> Result<Arc<Native>> {
     let proxy = sources.proxy.as_ref().map(ExposeSecret::expose_secret);
     Native::open(NativeSettings {
         cache: data_dir.join("cache"),
+        cache_bytes: None,
         egress: Egress::new(
             sources.allowed.iter().map(String::as_str),
             sources.denied.iter().map(String::as_str),
