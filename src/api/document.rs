@@ -84,7 +84,7 @@ const LOCK_EXAMPLE: &str = r#"{
     {
       "name": "stdlib",
       "path": "modules/stdlib",
-      "declared": "git https://github.com/puppetlabs/puppetlabs-stdlib.git Some(Named(\"v8.5.0\")) None None None None exclude_spec=None",
+      "declared": "git https://github.com/puppetlabs/puppetlabs-stdlib.git ref=\"v8.5.0\"",
       "source": "git",
       "url": "https://github.com/puppetlabs/puppetlabs-stdlib.git",
       "reference": "v8.5.0",

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use super::{
     archive,
     native::Compat,
-    puppetfile::{Module, PATH, Puppetfile, Source as Declared, without_credentials},
+    puppetfile::{
+        Module, PATH, Puppetfile, ReferenceName, Source as Declared, Version, without_credentials,
+    },
     tree,
 };
 use crate::error::{Error, Problem, Result};
@@ -240,30 +242,42 @@ fn whole(modules: &[Locked]) -> String {
 /// What a Puppetfile says of a module, without places and credentials: the lock holds as long as it
 /// is the same.
 pub(super) fn declared(module: &Module) -> String {
+    let mut words = Vec::new();
+    let mut option = |name: &str, value: Option<&str>| {
+        words.extend(value.map(|value| format!("{name}={value:?}")));
+    };
     let source = match &module.source {
         Declared::Forge(forge) => {
-            format!(
-                "forge {:?} {:?}",
-                forge.version.value,
-                forge.sha256sum.as_ref().map(|s| &s.value)
-            )
+            option(
+                "version",
+                Some(match &forge.version.value {
+                    Version::Latest => ":latest",
+                    Version::Exact(version) | Version::Range(version) => version,
+                }),
+            );
+            option("sha256sum", forge.sha256sum.as_ref().map(|sum| sum.value.as_str()));
+            "forge".to_owned()
         }
-        Declared::Git(git) => format!(
-            "git {} {:?} {:?} {:?} {:?} {:?}",
-            without_credentials(git.url.value.as_str()),
-            git.reference.as_ref().map(|reference| &reference.value.name),
-            git.default_branch_override,
-            git.default_branch,
-            git.path.as_ref().map(|path| &path.value),
-            git.fallback.as_ref().map(|names| &names.value),
-        ),
-        Declared::Tarball(tarball) => format!(
-            "tarball {} {:?}",
-            without_credentials(tarball.url.value.as_str()),
-            tarball.sha256
-        ),
+        Declared::Git(git) => {
+            let reference = git.reference.as_ref().map(|reference| match &reference.value.name {
+                ReferenceName::Named(name) => name.as_str(),
+                ReferenceName::ControlBranch => ":control_branch",
+            });
+            option("ref", reference);
+            option("default_branch_override", git.default_branch_override.as_deref());
+            option("default_branch", git.default_branch.as_deref());
+            option("path", git.path.as_ref().map(|path| path.value.as_str()));
+            option("fallback", git.fallback.as_ref().map(|names| names.value.as_str()));
+            format!("git {}", without_credentials(git.url.value.as_str()))
+        }
+        Declared::Tarball(tarball) => {
+            option("sha256", tarball.sha256.as_deref());
+            format!("tarball {}", without_credentials(tarball.url.value.as_str()))
+        }
         Declared::Svn => "svn".to_owned(),
         Declared::Local => "local".to_owned(),
     };
-    format!("{source} exclude_spec={:?}", module.exclude_spec)
+    words.insert(0, source);
+    words.extend(module.exclude_spec.map(|exclude| format!("exclude_spec={exclude}")));
+    words.join(" ")
 }
