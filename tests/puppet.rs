@@ -14,6 +14,7 @@ mod passing;
 mod proxies;
 mod refused;
 mod repositories;
+mod resolving;
 mod scripted;
 mod ssh;
 mod sshd;

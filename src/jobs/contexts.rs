@@ -148,7 +148,7 @@ pub(super) async fn install_into(
             None => None,
         },
     };
-    let options = puppet::Options { compat, lock };
+    let options = puppet::Options { compat, lock, ..puppet::Options::default() };
     puppet::install_with(&parts.puppet, &puppetfile, directory, &options, log).await
 }
 

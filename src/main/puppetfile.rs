@@ -79,6 +79,14 @@ pub(crate) fn command() -> Command {
                     .help("the lock [default: the Puppetfile's name with .lock after it]"),
             )
     };
+    let with_resolve = |command: Command| {
+        command.arg(
+            Arg::new("resolve")
+                .long("resolve")
+                .action(ArgAction::SetTrue)
+                .help("add the modules that others need from the Forge, as metadata.json has them"),
+        )
+    };
     let with_directory = |command: Command| {
         with_network(command).arg(
             Arg::new("moduledir")
@@ -98,19 +106,22 @@ pub(crate) fn command() -> Command {
             "Exits 0 when nothing is, 65 when something is. Nothing of the file is ever run.",
         ))
         .subcommand(
-            with_directory(with_file("install", "Install the modules of a Puppetfile"))
-                .arg(
-                    Arg::new("force")
-                        .long("force")
-                        .action(ArgAction::SetTrue)
-                        .help("install also over modules that were changed since"),
-                )
-                .after_help(
-                    "All modules or none: the directory is put in place when it is whole, and what \
+            with_resolve(with_directory(with_file(
+                "install",
+                "Install the modules of a Puppetfile",
+            )))
+            .arg(
+                Arg::new("force")
+                    .long("force")
+                    .action(ArgAction::SetTrue)
+                    .help("install also over modules that were changed since"),
+            )
+            .after_help(
+                "All modules or none: the directory is put in place when it is whole, and what \
                      the Puppetfile does not name goes. If there is a lock, it must hold.",
-                ),
+            ),
         )
-        .subcommand(with_network(with_file("lock", "Write what every module is now")))
+        .subcommand(with_resolve(with_network(with_file("lock", "Write what every module is now"))))
         .subcommand(
             with_network(with_file("outdated", "Say which modules of the lock have moved on"))
                 .after_help("Exits 0 when none has, 1 when one has."),
@@ -152,6 +163,7 @@ struct Task {
     /// Where the modules go, and the directory that this is in.
     context: PathBuf,
     force: bool,
+    resolve: bool,
 }
 
 type Result<T> = crane::error::Result<T>;
@@ -184,8 +196,9 @@ impl Task {
             name.push(".lock");
             name.into()
         });
-        let force = matches.try_get_one::<bool>("force").ok().flatten().is_some_and(|force| *force);
-        Ok(Self { puppetfile, settings, compat, lock, context, force })
+        let flag = |name| matches.try_get_one::<bool>(name).ok().flatten() == Some(&true);
+        let (force, resolve) = (flag("force"), flag("resolve"));
+        Ok(Self { puppetfile, settings, compat, lock, context, force, resolve })
     }
 
     async fn run(&self, name: &str, output: &Output) -> Result<ExitCode> {
@@ -202,7 +215,7 @@ impl Task {
     }
 
     fn options(&self, lock: Option<Lock>) -> Options {
-        Options { compat: self.compat, lock }
+        Options { compat: self.compat, lock, resolve: self.resolve }
     }
 
     async fn install(&self, output: &Output) -> Result<ExitCode> {

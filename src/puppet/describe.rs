@@ -58,18 +58,53 @@ pub enum State {
     Unmet(Option<String>),
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What is read of a `metadata.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Metadata {
+pub(super) struct Metadata {
+    pub(super) version: Option<String>,
     license: Option<String>,
     dependencies: Vec<Needed>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Needed {
     name: String,
     #[serde(default)]
     version_requirement: Option<String>,
+}
+
+/// A module that another one needs.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    /// `puppetlabs/stdlib`.
+    pub(super) name: String,
+    /// None: any version.
+    pub(super) range: Option<Range>,
+}
+
+impl Metadata {
+    pub(super) fn needs(self) -> Vec<Need> {
+        let named = self.named().map(|(name, range)| {
+            let range = range.as_deref().and_then(Range::parse);
+            Need { name, range }
+        });
+        named.collect()
+    }
+
+    /// Names as the Puppetfile has them, and ranges.
+    fn named(self) -> impl Iterator<Item = (String, Option<String>)> {
+        self.dependencies.into_iter().take(DEPENDENCIES).filter_map(|needed| {
+            let name = plain(needed.name)?.replacen('-', "/", 1);
+            Some((name, needed.version_requirement.and_then(plain)))
+        })
+    }
+}
+
+/// The text, if it is one that can be shown.
+fn plain(text: String) -> Option<String> {
+    let plain = text.chars().count() <= CHARACTERS && !text.contains(char::is_control);
+    plain.then_some(text)
 }
 
 /// Reads the `metadata.json` of what a lock says stands in the directory.
@@ -81,16 +116,10 @@ pub async fn describe(dir: &Path, lock: &Lock) -> Result<Vec<Described>> {
 
 fn one(dir: &Path, locked: &Locked, lock: &Lock) -> Described {
     let metadata = metadata(&dir.join(&locked.path).join("metadata.json"));
-    let plain = |text: String| {
-        let plain = text.chars().count() <= CHARACTERS && !text.contains(char::is_control);
-        plain.then_some(text)
-    };
-    let dependencies = metadata.dependencies.into_iter().take(DEPENDENCIES);
-    let dependencies = dependencies.filter_map(|needed| {
-        let name = plain(needed.name)?.replacen('-', "/", 1);
-        let range = needed.version_requirement.and_then(plain);
+    let licence = metadata.license.clone().and_then(plain);
+    let dependencies = metadata.named().map(|(name, range)| {
         let state = state(&name, range.as_deref(), lock);
-        Some(Dependency { name, range, state })
+        Dependency { name, range, state }
     });
     Described {
         name: locked.name.clone(),
@@ -99,13 +128,13 @@ fn one(dir: &Path, locked: &Locked, lock: &Lock) -> Described {
         version: locked.version.clone(),
         commit: locked.pin.commit().map(str::to_owned),
         digest: locked.digest.clone(),
-        licence: metadata.license.and_then(plain),
+        licence,
         dependencies: dependencies.collect(),
     }
 }
 
-/// None of it where the file is missing, or is no metadata: Puppet needs none.
-fn metadata(path: &Path) -> Metadata {
+/// None of it where the file is missing, or is no metadata: Puppet needs none. Blocks.
+pub(super) fn metadata(path: &Path) -> Metadata {
     // A link could name any file of the server.
     let there = fs::symlink_metadata(path);
     if !there.is_ok_and(|there| there.is_file() && there.len() <= METADATA_BYTES) {
@@ -138,6 +167,7 @@ mod tests {
             declared: String::new(),
             pin: Pin::Local,
             digest: "none".into(),
+            needed_by: Vec::new(),
             version: version.map(Into::into),
         }
     }

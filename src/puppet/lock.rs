@@ -48,6 +48,9 @@ pub struct Locked {
     pub pin: Pin,
     /// `sha256:...` of its directory.
     pub digest: String,
+    /// The modules that need it, if it is there because of them and not in the Puppetfile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<String>,
     /// As its `metadata.json` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -136,6 +139,7 @@ impl Locked {
             declared: declared(module),
             pin,
             digest,
+            needed_by: Vec::new(),
             version,
         })
     }

@@ -21,6 +21,7 @@ mod net;
 mod puppetfile;
 mod r10k;
 mod scratch;
+mod solve;
 mod sources;
 mod tree;
 mod versions;
@@ -175,6 +176,9 @@ pub async fn install_with(
     match &settings.engine {
         Engine::Native(native) => {
             native::install(native, settings, puppetfile, dir, options, log).await
+        }
+        Engine::R10k if options.resolve => {
+            Err(Error::invalid("r10k resolves no dependencies: use the native engine"))
         }
         Engine::R10k if options.lock.is_some() => {
             Err(Error::invalid("r10k installs by no lock: use the native engine"))

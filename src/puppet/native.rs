@@ -25,11 +25,9 @@ pub(super) use self::{
     cache::Held,
     standing::{bring, forget},
     unsupported::unsupported,
+    warnings::forge,
 };
-use self::{
-    once::Once,
-    warnings::{forge, warn},
-};
+use self::{once::Once, warnings::warn};
 use super::{
     Installed, Settings,
     bounds::CancelOnDrop,
@@ -38,6 +36,7 @@ use super::{
     net::{Credential, Egress, Http, Proxies, Ssh, SshSettings},
     puppetfile::{Module, Puppetfile, STAGING_PREFIX},
     scratch::Scratch,
+    solve::{Whole, whole},
     sources::{self, Order},
     tree,
 };
@@ -72,6 +71,9 @@ pub struct Options {
     pub compat: Compat,
     /// Must hold: modules are what it says, or the installation fails.
     pub lock: Option<Lock>,
+    /// Whether modules that others need are added from the Forge. With a lock, what was added then
+    /// is added again, and nothing else.
+    pub resolve: bool,
 }
 
 /// How the engine is set up.
@@ -197,9 +199,13 @@ pub struct Outcome {
 }
 
 /// A module of the Puppetfile with what is known of it.
-struct Work<'a> {
-    module: &'a Module,
-    order: Order<'a>,
+pub(super) struct Work<'a> {
+    /// As the Puppetfile declares it.
+    pub(super) module: &'a Module,
+    /// With it as it is to be fetched.
+    pub(super) order: Order<'a>,
+    /// What it is, if that was found out before.
+    known: Option<&'a Pin>,
 }
 
 /// What every module is, without installing any. Problems of all modules come in one answer.
@@ -211,7 +217,8 @@ pub(super) async fn resolve(
     log: &Log,
 ) -> Result<Vec<Pin>> {
     warn(native, settings, puppetfile, log).await;
-    let work = work(native, settings, puppetfile, options)?;
+    let whole = whole(native, settings, puppetfile, options, log).await?;
+    let work = work(native, settings, &whole, options)?;
     each(&work, |work| async move { pin(work).await.map(|(pin, _)| pin) }.boxed()).await
 }
 
@@ -246,7 +253,9 @@ async fn install_now(
     log: &Log,
 ) -> Result<Outcome> {
     warn(native, settings, puppetfile, log).await;
-    let work = work(native, settings, puppetfile, options)?;
+    let whole = whole(native, settings, puppetfile, options, log).await?;
+    let puppetfile = &whole.puppetfile;
+    let work = work(native, settings, &whole, options)?;
     let (copy, parent) = (puppetfile.clone(), context.to_owned());
     // Threads that write in it hold it too, so that it is removed when the last of them has ended.
     let scratch = blocking(move || {
@@ -275,7 +284,7 @@ async fn install_now(
     let (copy, place) = (puppetfile.clone(), context.to_owned());
     let held = scratch.clone();
     blocking(move || tree::finish(&copy, &held.path().join("tree"), &place)).await?;
-    let lock = locked(native, puppetfile, options, &scratch, pins).await?;
+    let lock = locked(native, &whole, options, &scratch, pins).await?;
     // A few renames, and no await between them at which this could be dropped.
     let retired = scratch.path().join("retired");
     tree::swap(&tree::managed(puppetfile), &scratch.path().join("tree"), context, &retired)
@@ -295,12 +304,13 @@ async fn install_now(
 }
 
 /// The orders, one for each module; what the lock contradicts is a problem.
-fn work<'a>(
+pub(super) fn work<'a>(
     native: &'a Native,
     settings: &'a Settings,
-    puppetfile: &'a Puppetfile,
+    whole: &'a Whole,
     options: &'a Options,
 ) -> Result<Vec<Work<'a>>> {
+    let puppetfile = &whole.puppetfile;
     if let Some(lock) = &options.lock {
         lock.must_fit(puppetfile, options.compat)?;
     }
@@ -309,27 +319,29 @@ fn work<'a>(
     Ok(puppetfile
         .modules
         .iter()
-        .map(|module| {
+        .zip(&whole.exact)
+        .map(|(module, exact)| {
             let path = module.path();
             let locked = locks.iter().find(|locked| locked.path == path);
-            let order = Order { native, module, compat: options.compat, forge, locked };
-            Work { module, order }
+            let order = Order { native, module: exact, compat: options.compat, forge, locked };
+            Work { module, order, known: whole.pins.get(&path) }
         })
         .collect())
 }
 
 /// What the module is: what the lock says, or what its source finds out.
-async fn pin(work: &Work<'_>) -> Fetched<(Pin, &'static dyn sources::Source)> {
+pub(super) async fn pin(work: &Work<'_>) -> Fetched<(Pin, &'static dyn sources::Source)> {
     let source = sources::of(work.module)?;
-    let pin = match work.order.locked {
-        Some(locked) => locked.pin.clone(),
-        None => source.resolve(&work.order).await?,
+    let pin = match (work.order.locked, work.known) {
+        (Some(locked), _) => locked.pin.clone(),
+        (None, Some(known)) => known.clone(),
+        (None, None) => source.resolve(&work.order).await?,
     };
     Ok((pin, source))
 }
 
 /// Does something for all modules at once, in any order. All that fails is told.
-async fn each<'w, T: Send + 'w>(
+pub(super) async fn each<'w, T: Send + 'w>(
     work: &'w [Work<'w>],
     run: impl Fn(&'w Work<'w>) -> BoxFuture<'w, Fetched<T>>,
 ) -> Result<Vec<T>> {
@@ -359,16 +371,16 @@ async fn each<'w, T: Send + 'w>(
 /// What stands in the tree now, with digests; it must be what a given lock says.
 async fn locked(
     native: &Native,
-    puppetfile: &Puppetfile,
+    whole: &Whole,
     options: &Options,
     scratch: &Arc<Scratch>,
     pins: Vec<(Pin, Option<String>)>,
 ) -> Result<Lock> {
-    let paths: Vec<String> = puppetfile.modules.iter().map(Module::path).collect();
+    let paths: Vec<String> = whole.puppetfile.modules.iter().map(Module::path).collect();
     let inside = |path: &str, other: &String| {
         other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
     };
-    let described = puppetfile.modules.iter().zip(pins).map(|(module, (pin, digest))| {
+    let described = whole.puppetfile.modules.iter().zip(pins).map(|(module, (pin, digest))| {
         let (module, held) = (module.clone(), scratch.clone());
         // Another module in its directory has come to it since.
         let path = module.path();
@@ -377,7 +389,9 @@ async fn locked(
     });
     let mut modules = Vec::new();
     for locked in futures_util::future::join_all(described).await {
-        modules.push(locked.map_err(|fault| Error::internal(fault.to_string()))?);
+        let mut locked = locked.map_err(|fault| Error::internal(fault.to_string()))?;
+        locked.needed_by = whole.needed_by.get(&locked.path).cloned().unwrap_or_default();
+        modules.push(locked);
     }
     let lock = Lock::new(options.compat, modules);
     if let Some(given) = &options.lock {
@@ -386,7 +400,7 @@ async fn locked(
     Ok(lock)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(Error::of_file)

@@ -29,7 +29,11 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::{checks::STAGING_PREFIX, model::without_credentials, position::PATH};
+pub(super) use self::{
+    checks::{STAGING_PREFIX, module_name},
+    model::without_credentials,
+    position::PATH,
+};
 pub use self::{
     model::{
         Directory, Forge, Git, Module, Puppetfile, Reference, ReferenceKind, ReferenceName, Source,

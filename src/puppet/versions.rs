@@ -5,6 +5,8 @@
 
 use std::{cmp::Ordering, fmt};
 
+use pubgrub::Ranges;
+
 /// A version (Semantic Versioning 2.0.0); what stands after a `+` does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
@@ -28,6 +30,15 @@ impl Version {
             }
             _ => None,
         }
+    }
+
+    /// The first that there is.
+    pub(super) fn zero() -> Self {
+        Self { numbers: [0; 3], prerelease: Vec::new() }
+    }
+
+    pub(super) fn is_prerelease(&self) -> bool {
+        !self.prerelease.is_empty()
     }
 }
 
@@ -155,6 +166,16 @@ impl Bound {
         }
     }
 
+    fn set(&self) -> Ranges<Version> {
+        match self {
+            Self::AtLeast(bound) => Ranges::higher_than(bound.clone()),
+            Self::Above(bound) => Ranges::strictly_higher_than(bound.clone()),
+            Self::AtMost(bound) => Ranges::lower_than(bound.clone()),
+            Self::Below(bound) => Ranges::strictly_lower_than(bound.clone()),
+            Self::Nothing => Ranges::empty(),
+        }
+    }
+
     fn names_prerelease_of(&self, version: &Version) -> bool {
         match self {
             Self::AtLeast(bound)
@@ -175,6 +196,14 @@ pub(super) struct Range(Vec<Vec<Bound>>);
 impl Range {
     pub(super) fn parse(text: &str) -> Option<Self> {
         text.split("||").map(alternative).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// All versions between its bounds, pre-releases among them also where it does not mean them.
+    pub(super) fn set(&self) -> Ranges<Version> {
+        let all = |bounds: &Vec<Bound>| {
+            bounds.iter().fold(Ranges::full(), |set, bound| set.intersection(&bound.set()))
+        };
+        self.0.iter().map(all).fold(Ranges::empty(), |one, other| one.union(&other))
     }
 
     pub(super) fn contains(&self, version: &Version) -> bool {
@@ -339,6 +368,11 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(newest(range, &there), expected, "{range}");
+            let Some(range) = Range::parse(range) else { continue };
+            for version in there.iter().filter_map(|text| Version::parse(text)) {
+                let (exactly, between) = (range.contains(&version), range.set().contains(&version));
+                assert!(exactly == between || version.is_prerelease(), "{range:?} {version}");
+            }
         }
     }
 }

@@ -137,7 +137,7 @@ impl Bench {
     }
 
     pub(super) fn install(&self, root: &Path, text: &str, compat: Compat) -> Result<Outcome> {
-        self.install_with(root, text, &Options { compat, lock: None })
+        self.install_with(root, text, &Options { compat, ..Options::default() })
     }
 
     pub(super) fn install_with(

@@ -188,7 +188,7 @@ fn a_lock_holds_also_without_a_server_and_is_the_same_everywhere() {
     git(&place, &["update-ref", "refs/heads/main", "main~5"]);
     let bench = Bench::new(&home.path().join("one"), "http://127.0.0.1:1");
     let before = tree(&root);
-    let options = Options { compat: Compat::R10k5, lock: Some(lock.clone()) };
+    let options = Options { lock: Some(lock.clone()), ..Options::default() };
     let outcome = bench.install_with(&root, &text, &options).unwrap();
     assert_eq!(outcome.lock.unwrap(), lock);
     assert_eq!(tree(&root), before);
@@ -209,7 +209,7 @@ fn a_lock_holds_also_without_a_server_and_is_the_same_everywhere() {
         ["puppetfile:1:5: 'x' is not declared as it was when the lock was made: install \
                      without the lock to make it anew"];
     assert_eq!(super::problems(&error), expected);
-    let options = Options { compat: Compat::R10k3, lock: Some(lock.clone()) };
+    let options = Options { compat: Compat::R10k3, lock: Some(lock.clone()), ..Options::default() };
     let error = bench.install_with(&root, &text, &options).unwrap_err();
     assert_eq!(super::problems(&error), ["lock: it was made with another `compat`"]);
     let changed =
@@ -231,7 +231,7 @@ fn what_stands_is_left_and_what_was_changed_is_told() {
     let text = module(&server, "tag: 'v1'");
     let parsed = puppet::check_for(&bench.settings.engine, Compat::R10k3, &text).unwrap();
     let log = Log::new(tokio::sync::mpsc::channel(1).0);
-    let options = Options { compat: Compat::R10k3, lock: None };
+    let options = Options { compat: Compat::R10k3, ..Options::default() };
     let bring = || {
         let bring = puppet::bring(&bench.settings, &parsed, &root, &options, &log);
         bench.runtime.block_on(bring).map(|outcome| outcome.lock.unwrap())
@@ -392,7 +392,7 @@ fn an_installation_that_is_dropped_leaves_nothing() {
     fs::create_dir_all(root.join("modules/old")).unwrap();
     let parsed = puppet::check_for(&bench.settings.engine, Compat::R10k3, &text).unwrap();
     let log = Log::new(tokio::sync::mpsc::channel(1).0);
-    let options = Options { compat: Compat::R10k3, lock: None };
+    let options = Options { compat: Compat::R10k3, ..Options::default() };
     let install = puppet::install_with(&bench.settings, &parsed, &root, &options, &log);
     let dropped = bench
         .runtime

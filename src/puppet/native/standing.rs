@@ -19,6 +19,7 @@ use super::{
         Installed, Settings,
         lock::{Lock, Pin, declared},
         puppetfile::{Module, Puppetfile, ReferenceKind, ReferenceName, Source, Version},
+        solve::of_lock,
         sources::put,
         tree,
     },
@@ -57,14 +58,13 @@ pub(in super::super) async fn bring(
     log: &Log,
 ) -> Result<Outcome> {
     let (place, asked) = (note_of(native, context), asked(settings, puppetfile, options));
-    let managed = tree::managed(puppetfile);
-    let (copy, root, dirs) = (place.clone(), context.to_owned(), managed.clone());
+    let (copy, root, own) = (place.clone(), context.to_owned(), puppetfile.clone());
     let (note, stands) = blocking(move || {
         let note: Option<Note> =
             fs::read(&copy).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let note = note.filter(|note| note.format == FORMAT);
         let stands = match &note {
-            Some(note) => stands(note, &root, &dirs)?,
+            Some(note) => stands(note, &root, &tree::managed(&with_added(&own, &note.lock)))?,
             None => Standing::Incomplete,
         };
         Ok((note, stands))
@@ -80,20 +80,23 @@ pub(in super::super) async fn bring(
         && note.asked == asked
     {
         let lock_fits = options.lock.as_ref().is_none_or(|lock| *lock == note.lock);
-        let still = options.lock.is_some() || puppetfile.modules.iter().all(is_still);
+        // What is needed may have other releases now.
+        let still =
+            options.lock.is_some() || (!options.resolve && puppetfile.modules.iter().all(is_still));
         let same = lock_fits
             && (still || {
                 let pins = resolve(native, settings, puppetfile, options, log).await?;
                 pins.iter().eq(note.lock.modules.iter().map(|locked| &locked.pin))
             });
         if same {
-            let modules = installed(puppetfile, &note.lock);
+            let modules = installed(&with_added(puppetfile, &note.lock), &note.lock);
             return Ok(Outcome { modules, lock: Some(note.lock) });
         }
     }
     let outcome = install(native, settings, puppetfile, context, options, log).await?;
     if let Some(lock) = outcome.lock.clone() {
         let root = context.to_owned();
+        let managed = tree::managed(&with_added(puppetfile, &lock));
         blocking(move || {
             let found = Fingerprints::take(&root, &managed)?;
             let Some(fingerprint) = found.whole.clone() else { return Ok(()) };
@@ -108,6 +111,12 @@ pub(in super::super) async fn bring(
         .await?;
     }
     Ok(outcome)
+}
+
+/// The Puppetfile with what was added to it when it was installed.
+fn with_added(puppetfile: &Puppetfile, lock: &Lock) -> Puppetfile {
+    let whole = of_lock(puppetfile, lock);
+    whole.map_or_else(|_| puppetfile.clone(), |whole| whole.puppetfile)
 }
 
 /// What stands, compared with what was installed.
@@ -160,7 +169,7 @@ fn note_of(native: &Native, context: &Path) -> PathBuf {
 
 fn asked(settings: &Settings, puppetfile: &Puppetfile, options: &Options) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{:?} {:?}\n", options.compat, settings.forge));
+    hash.update(format!("{:?} {:?} {}\n", options.compat, settings.forge, options.resolve));
     for module in &puppetfile.modules {
         hash.update(format!("{} {}\n", module.path(), declared(module)));
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::model::{Channel, Log};
 
 /// The Forge that is asked: the Puppetfile's if its host is allowed by name, else the configured.
-pub(super) fn forge<'a>(
+pub(in super::super) fn forge<'a>(
     native: &Native,
     settings: &'a Settings,
     puppetfile: &'a Puppetfile,

@@ -7,7 +7,7 @@ use super::refusal::shown;
 pub(crate) const STAGING_PREFIX: &str = "modules.staging-";
 
 /// `name`, `owner/name` or `owner-name`, of letters, digits and `_` (r10k, `Module::Base`).
-pub(super) fn module_name(written: &str) -> Result<(Option<&str>, &str), String> {
+pub(crate) fn module_name(written: &str) -> Result<(Option<&str>, &str), String> {
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };

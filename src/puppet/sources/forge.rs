@@ -13,6 +13,7 @@ use super::{
     archives::{self, Archive, Kind},
 };
 use crate::puppet::{
+    describe::Metadata,
     net::retried,
     puppetfile::{Source as Declared, Version, without_credentials},
     versions,
@@ -32,6 +33,16 @@ struct Release {
     file_sha256: Option<String>,
     #[serde(default)]
     module: Option<Slug>,
+    #[serde(default, deserialize_with = "if_any")]
+    metadata: Option<Metadata>,
+}
+
+/// Metadata is its author's, and may be anything: only what asks for it minds.
+fn if_any<'d, D: serde::Deserializer<'d>>(
+    from: D,
+) -> std::result::Result<Option<Metadata>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -125,6 +136,25 @@ impl Source for Forge {
     }
 }
 
+/// The versions of all releases of a module; none when there is no such module.
+pub(in super::super) async fn releases(order: &Order<'_>) -> Result<Option<Vec<String>>> {
+    let about = Registry::of(order)?.about_if_any().await?;
+    Ok(about.map(|about| {
+        let there = about.releases.into_iter().filter(|release| release.deleted_at.is_none());
+        there.map(|release| release.version).collect()
+    }))
+}
+
+/// The `metadata.json` of a release.
+pub(in super::super) async fn metadata(order: &Order<'_>, version: &str) -> Result<Metadata> {
+    let registry = Registry::of(order)?;
+    // A Crane that did not look at it remembered releases without it.
+    match registry.release(version).await?.metadata {
+        Some(metadata) => Ok(metadata),
+        None => Ok(registry.release_now(version).await?.metadata.unwrap_or_default()),
+    }
+}
+
 /// One module on one Forge.
 struct Registry<'a> {
     order: &'a Order<'a>,
@@ -151,29 +181,44 @@ impl<'a> Registry<'a> {
             .ok_or_else(|| Fault::refused("the Forge names no URL for the release"))
     }
 
-    /// An answer of the Forge as JSON.
-    async fn ask<T: for<'d> Deserialize<'d>>(&self, path: &str, what: &str) -> Result<T> {
+    /// An answer of the Forge as JSON; none when it has no such thing.
+    async fn look<T: for<'d> Deserialize<'d>>(&self, path: &str, what: &str) -> Result<Option<T>> {
         let url = self.url(path)?;
         let native = self.order.native;
         let text = retried(async || {
             let _permit = native.requests.acquire().await.map_err(std::io::Error::other)?;
             let answer = native.http()?.get(&url, &[], DOCUMENT).await?;
-            if answer.status == 404 {
-                let base = without_credentials(self.base.as_str());
-                return Err(Fault::refused(format!("{what} does not exist on {base}")));
+            match answer.status {
+                404 => Ok(None),
+                _ => answer.ok(what)?.body.collect().await.map(Some),
             }
-            answer.ok(what)?.body.collect().await
         })
         .await?;
-        serde_json::from_slice(&text).map_err(|error| {
+        let Some(text) = text else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
             let url = without_credentials(url.as_str());
             Fault::refused(format!("the answer of {url} is not a Forge's: {error}"))
         })
     }
 
+    /// The same of what must be there.
+    async fn ask<T: for<'d> Deserialize<'d>>(&self, path: &str, what: &str) -> Result<T> {
+        self.look(path, what).await?.ok_or_else(|| {
+            let base = without_credentials(self.base.as_str());
+            Fault::refused(format!("{what} does not exist on {base}"))
+        })
+    }
+
     async fn about(&self) -> Result<About> {
-        let what = format!("the module {}", self.slug);
-        self.ask(&format!("v3/modules/{}", self.slug), &what).await
+        self.ask(&format!("v3/modules/{}", self.slug), &self.what()).await
+    }
+
+    async fn about_if_any(&self) -> Result<Option<About>> {
+        self.look(&format!("v3/modules/{}", self.slug), &self.what()).await
+    }
+
+    fn what(&self) -> String {
+        format!("the module {}", self.slug)
     }
 
     async fn newest(&self) -> Result<Release> {
@@ -205,6 +250,12 @@ impl<'a> Registry<'a> {
         if let Some(release) = self.remembered(version).await {
             return Ok(release);
         }
+        self.release_now(version).await
+    }
+
+    /// Asks for a release, and remembers it.
+    async fn release_now(&self, version: &str) -> Result<Release> {
+        let slug = format!("{}-{version}", self.slug);
         let what = format!("the module release {slug}");
         let release: Release = self.ask(&format!("v3/releases/{slug}"), &what).await?;
         // Remembered only with its checksum: without it, the archive is not known either.

@@ -1,7 +1,7 @@
 //! Where modules come from, one file each.
 
 mod archives;
-mod forge;
+pub(super) mod forge;
 mod git;
 mod local;
 mod tarball;

@@ -1,4 +1,4 @@
-//! Which keys servers have (sshd(8), "`SSH_KNOWN_HOSTS` FILE FORMAT"). Nothing is learnt: a server
+//! Which keys servers have, in the format of `known_hosts` (sshd(8)). Nothing is learnt: a server
 //! whose key is not written down is not spoken to.
 
 use hmac::{Hmac, KeyInit, Mac};
