@@ -84,7 +84,8 @@ pub(crate) fn command() -> Command {
             Arg::new("resolve")
                 .long("resolve")
                 .action(ArgAction::SetTrue)
-                .help("add the modules that others need from the Forge, as metadata.json has them"),
+                .help("add the modules that others need from the Forge, by metadata.json; if there is a lock, \
+                     it says which"),
         )
     };
     let with_directory = |command: Command| {

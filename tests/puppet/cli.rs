@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{
-    repositories::Repository,
+    repositories::{Repository, Server, release},
     sshd::{Sshd, run},
 };
 
@@ -78,5 +78,38 @@ fn proxies_are_those_of_the_environment() {
     ] {
         let (code, told) = crane(home, environment, &["install"]);
         assert!(code != 0 && told.contains(expected), "{environment:?} {code}: {told}");
+    }
+}
+
+#[test]
+fn what_is_needed_is_added_on_request_and_stays_in_the_lock() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let forge = home.join("forge");
+    let needs =
+        br#"{"name": "crane-a", "version": "1.0.0", "dependencies": [{"name": "crane/b"}]}"#;
+    let needed = br#"{"name": "crane-b", "version": "2.0.0"}"#;
+    for (slug, metadata) in [("crane-a-1.0.0", &needs[..]), ("crane-b-2.0.0", needed)] {
+        let file = (tar::EntryType::Regular, 0o644, "metadata.json", metadata);
+        release(&forge, slug, &[file]);
+    }
+    let forge = Server::start("forge.py", &forge);
+    fs::write(home.join("Puppetfile"), "mod 'crane/a', '1.0.0'\n").unwrap();
+    let with =
+        |arguments: &[&str]| crane(home, &[], &[arguments, &["--forge", &forge.url]].concat());
+    let (code, told) = with(&["install", "--resolve"]);
+    assert!(code == 0 && told.contains("modules/b"), "{code}: {told}");
+    let (code, told) = with(&["install"]);
+    assert!(code == 0 && !told.contains("modules/b"), "{code}: {told}");
+    assert!(!home.join("modules/b").exists());
+    let (code, told) = with(&["lock", "--resolve"]);
+    assert!(code == 0 && told.contains("2 modules are in"), "{code}: {told}");
+    let lock = fs::read_to_string(home.join("Puppetfile.lock")).unwrap();
+    assert!(lock.contains("\"needed_by\": [\n        \"crane/a\"\n      ]"), "{lock}");
+    let (code, told) = with(&["install"]);
+    assert!(code == 0 && told.contains("modules/b"), "{code}: {told}");
+    for (arguments, expected) in [(&["outdated"][..], 0), (&["diff"], 0)] {
+        let (code, told) = with(arguments);
+        assert!(code == expected, "{arguments:?} {code}: {told}");
     }
 }

@@ -23,8 +23,10 @@ pub(super) enum Verdict {
     Known,
     /// Nothing is known of the host.
     Unknown,
-    /// The host has other keys: fingerprints of them.
+    /// The host has other keys of the same kind: fingerprints of them.
     Other(Vec<String>),
+    /// Only keys of other kinds are known of the host: these.
+    OtherKind(Vec<String>),
     Revoked,
 }
 
@@ -75,10 +77,14 @@ impl KnownHosts {
                 false => Verdict::Known,
             };
         }
-        let others = self.of(host, port).map(|entry| fingerprint(entry.public_key()));
-        match others.collect::<Vec<String>>() {
-            none if none.is_empty() => Verdict::Unknown,
-            others => Verdict::Other(others),
+        let others: Vec<&PublicKey> = self.of(host, port).map(Entry::public_key).collect();
+        let alike = others.iter().filter(|other| other.algorithm() == key.algorithm());
+        match alike.map(|other| fingerprint(other)).collect::<Vec<String>>() {
+            none if others.is_empty() && none.is_empty() => Verdict::Unknown,
+            none if none.is_empty() => Verdict::OtherKind(
+                others.iter().map(|other| other.algorithm().as_str().to_owned()).collect(),
+            ),
+            alike => Verdict::Other(alike),
         }
     }
 
@@ -173,6 +179,9 @@ mod tests {
             panic!("another key");
         };
         assert!(known[0].starts_with("SHA256:"), "{known:?}");
+        let ecdsa = "h ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=";
+        let kinds = vec!["ecdsa-sha2-nistp256".to_owned()];
+        assert_eq!(verdict(ecdsa, "h", 22, ONE), Verdict::OtherKind(kinds));
     }
 
     #[test]

@@ -133,6 +133,12 @@ impl Handler for Pinned {
                  line in the known hosts",
                 known.join(", ")
             )),
+            Verdict::OtherKind(kinds) => refuse(format!(
+                "the SSH host '{host}' is known by keys of other kinds only ({}; RSA is not \
+                 supported here), and has the key {told}: compare that with what its owner says, \
+                 and add its line (ssh-keyscan prints it) to the known hosts",
+                kinds.join(", ")
+            )),
             Verdict::Revoked => refuse(format!(
                 "the SSH host '{host}' has the key {told}, which is revoked in the known hosts"
             )),
