@@ -288,6 +288,11 @@ fn a_server_that_sends_without_end_is_left_and_so_is_one_nobody_waits_for() {
     assert!(words.contains("more than 200000 references"), "{words}");
     drop(server);
 
+    let server = Sshd::start(&home.path().join("aside"), "ForceCommand cat /dev/zero >&2");
+    let words = failure(home.path(), &server, &place, server.settings());
+    assert!(words.contains("writes errors without end"), "{words}");
+    drop(server);
+
     let server = Sshd::start(&home.path().join("silent"), "ForceCommand sleep 60");
     let bench = bench(home.path(), "given-up", server.settings());
     let text = module(&server, &place, "branch: 'main'");

@@ -49,6 +49,8 @@ const OPENING: usize = 6;
 const KEYS: usize = 5;
 /// What a command says of its errors; more of it is not for people.
 const WORDS: usize = 1_000;
+/// Servers greet with a page; more is an attack on whoever waits for the answer beside it.
+const ASIDE: usize = 1024 * 1024;
 
 /// How servers are spoken to over SSH.
 #[derive(Debug, Clone, Default)]
@@ -131,7 +133,8 @@ impl Ssh {
         let channel = started.await.map_err(late)?.map_err(|error| fault(&error))?;
         let (reading, writing) = channel.split();
         let writer = Box::pin(writing.make_writer());
-        let output = Output { reading, _session: session, words: String::new(), any: false };
+        let output =
+            Output { reading, _session: session, words: String::new(), aside: 0, any: false };
         let reader = Box::pin(StreamReader::new(Box::pin(stream::try_unfold(output, next))));
         Ok(Running { reader, writer })
     }
@@ -215,6 +218,8 @@ struct Output {
     _session: Session,
     /// What it says of its errors.
     words: String,
+    /// Bytes of it, those that are not kept among them.
+    aside: usize,
     /// Whether it has written anything.
     any: bool,
 }
@@ -229,6 +234,11 @@ async fn next(mut output: Output) -> io::Result<Option<(Bytes, Output)>> {
                 return Ok(Some((data, output)));
             }
             Some(ChannelMsg::ExtendedData { data, .. }) => {
+                output.aside += data.len();
+                if output.aside > ASIDE {
+                    let words = "the SSH server writes errors without end";
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
+                }
                 let room = WORDS.saturating_sub(output.words.len());
                 let data = &data[..data.len().min(room)];
                 output.words.push_str(&String::from_utf8_lossy(data));
