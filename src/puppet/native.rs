@@ -8,6 +8,7 @@ mod cache;
 mod failed;
 mod fingerprints;
 mod once;
+mod staging;
 mod standing;
 mod unsupported;
 mod warnings;
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 
 pub(super) use self::{
     cache::Held,
+    staging::staging,
     standing::{bring, forget},
     unsupported::unsupported,
     warnings::forge,
@@ -34,7 +36,7 @@ use super::{
     fault::{Fault, Result as Fetched},
     lock::{Lock, Locked, Pin},
     net::{Credential, Egress, Http, Proxies, Ssh, SshSettings},
-    puppetfile::{Module, Puppetfile, STAGING_PREFIX},
+    puppetfile::{Module, Puppetfile},
     scratch::Scratch,
     solve::{Whole, whole},
     sources::{self, Order},
@@ -71,8 +73,7 @@ pub struct Options {
     pub compat: Compat,
     /// Must hold: modules are what it says, or the installation fails.
     pub lock: Option<Lock>,
-    /// Whether modules that others need are added from the Forge. With a lock, what was added then
-    /// is added again, and nothing else.
+    /// Whether modules that others need are added. A lock says which: then nothing else is.
     pub resolve: bool,
 }
 
@@ -256,15 +257,7 @@ async fn install_now(
     let whole = whole(native, settings, puppetfile, options, log).await?;
     let puppetfile = &whole.puppetfile;
     let work = work(native, settings, &whole, options)?;
-    let (copy, parent) = (puppetfile.clone(), context.to_owned());
-    // Threads that write in it hold it too, so that it is removed when the last of them has ended.
-    let scratch = blocking(move || {
-        let scratch = Scratch::make(&parent, STAGING_PREFIX)?;
-        tree::prepare(&copy, &scratch.path().join("tree"))?;
-        std::fs::create_dir(scratch.path().join("unpacked"))?;
-        Ok(Arc::new(scratch))
-    })
-    .await?;
+    let scratch = staging(puppetfile, context.to_owned()).await?;
     let cancel = CancelOnDrop::default();
     let pins = each(&work, |work| {
         let (scratch, cancelled) = (scratch.clone(), cancel.0.clone());

@@ -31,11 +31,8 @@ use super::{
     lock::{Lock, Pin},
     native::{self, Native, Options, Work},
     puppetfile::{
-        Directory, Forge, Located, Module, PATH, Position, Puppetfile, STAGING_PREFIX, Source,
-        Version, module_name,
+        Directory, Forge, Located, Module, PATH, Position, Puppetfile, Source, Version, module_name,
     },
-    scratch::Scratch,
-    tree,
     versions::{self, Range},
 };
 use crate::{
@@ -178,15 +175,9 @@ async fn roots(
     options: &Options,
 ) -> Result<Roots> {
     let work = native::work(native, settings, whole, options)?;
-    let (copy, parent) = (whole.puppetfile.clone(), settings.work.clone());
-    let scratch = native::blocking(move || {
-        std::fs::create_dir_all(&parent)?;
-        let scratch = Scratch::make(&parent, STAGING_PREFIX)?;
-        tree::prepare(&copy, &scratch.path().join("tree"))?;
-        std::fs::create_dir(scratch.path().join("unpacked"))?;
-        Ok(Arc::new(scratch))
-    })
-    .await?;
+    let place = settings.work.clone();
+    native::blocking(move || std::fs::create_dir_all(place)).await?;
+    let scratch = native::staging(&whole.puppetfile, settings.work.clone()).await?;
     let cancel = CancelOnDrop::default();
     let read = native::each(&work, |work: &Work<'_>| {
         let (scratch, cancelled) = (scratch.clone(), cancel.0.clone());
