@@ -97,6 +97,29 @@ async fn a_lock_that_is_posted_holds_or_nothing_is_installed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_need_is_added_on_request() {
+    let crane = Crane::start().await;
+    let concat = || form("mod 'puppetlabs/concat', '7.3.1'\n").text("resolve", "true");
+    let path = finished(&crane, concat()).await;
+    let body = crane.get(&format!("{path}/modules")).await.ok();
+    let [concat, stdlib] = body["modules"].as_array().unwrap().as_slice() else {
+        panic!("{body:#}")
+    };
+    assert_eq!(concat["dependencies"][0]["state"], "met");
+    assert_eq!(
+        (&stdlib["name"], &stdlib["needed_by"]),
+        (&json!("puppetlabs/stdlib"), &json!(["puppetlabs/concat"]))
+    );
+    // Two that do not go together are told with the reason.
+    let form = form("mod 'puppetlabs/concat', '7.3.1'\nmod 'puppetlabs/stdlib', '0.0.1'\n");
+    let body = crane.post("/builder/contexts", form.text("resolve", "true")).await.ok();
+    let failed =
+        crane.failed(&format!("/builder/contexts/{}", body["token"].as_str().unwrap())).await;
+    assert!(failed["description"].as_str().unwrap().contains("stdlib"), "{failed:#}");
+    crane.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_there_are_no_modules_that_is_said() {
     let crane = Crane::start().await;
     let body = crane.post("/builder/contexts", Form::default()).await.ok();

@@ -123,6 +123,9 @@ struct ContextForm {
     puppetfile: Option<File>,
     /// `r10k5` (the default) or `r10k3`: which of r10k's generations is followed where they differ.
     compat: Option<String>,
+    /// `true`: modules that others need, by their `metadata.json`, are added from the Forge in the
+    /// newest versions that go together.
+    resolve: Option<bool>,
     /// From `/builder/contexts/{token}/lock`: modules are exactly what it says, or the installation
     /// fails.
     lock: Option<File>,
@@ -179,7 +182,10 @@ impl ContextsApi {
         let recipe = contexts::Recipe {
             group: group(form.group)?,
             puppetfile: forms::optional("puppetfile", form.puppetfile)?,
-            installation: Installation { compat: compat(form.compat)? },
+            installation: Installation {
+                compat: compat(form.compat)?,
+                resolve: form.resolve.unwrap_or_default(),
+            },
             lock: forms::optional("lock", form.lock)?,
         };
         let record = contexts::create(jobs.0, recipe).await?;

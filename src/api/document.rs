@@ -20,6 +20,7 @@ const FIELD_EXAMPLES: &[(&str, &str)] = &[
     ("puppetmanifest", "file { '/etc/motd': content => \"made by Crane\\n\" }\n"),
     ("dockerfile", "FROM cloudopting/debian-puppet\nRUN puppet --version\n"),
     ("compat", "r10k5"),
+    ("resolve", "false"),
     ("lock", ""),
     ("composefile", "services:\n  web:\n    image: default/web\n    ports:\n      - \"8080:80\"\n"),
 ];

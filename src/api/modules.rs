@@ -36,6 +36,9 @@ struct InstalledModule {
     licence: Option<String>,
     /// What its `metadata.json` says it needs.
     dependencies: Vec<NeededModule>,
+    /// It was added (`resolve=true`) because these need it.
+    #[oai(skip_serializing_if_is_empty)]
+    needed_by: Vec<String>,
 }
 
 /// A module that another one needs.
@@ -77,6 +80,7 @@ impl InstalledModule {
             digest: module.digest,
             licence: module.licence,
             dependencies: module.dependencies.into_iter().map(NeededModule::of).collect(),
+            needed_by: module.needed_by,
         }
     }
 }
@@ -112,6 +116,7 @@ impl Example for Modules {
                     state: NeededState::Missing,
                     found: None,
                 }],
+                needed_by: Vec::new(),
             }],
         }
     }

@@ -136,7 +136,7 @@ pub(super) async fn install_into(
     log: &Log,
 ) -> Result<puppet::Outcome> {
     let (store, resource) = (&*parts.store, resource(token));
-    let compat = get(parts, token).await?.detail.installation.compat;
+    let Installation { compat, resolve } = get(parts, token).await?.detail.installation;
     let Some(file) = records::file(store, &resource, PUPPETFILE).await? else {
         return Err(Error::internal(format!("{resource} has lost its Puppetfile")));
     };
@@ -148,7 +148,7 @@ pub(super) async fn install_into(
             None => None,
         },
     };
-    let options = puppet::Options { compat, lock, ..puppet::Options::default() };
+    let options = puppet::Options { compat, lock, resolve };
     puppet::install_with(&parts.puppet, &puppetfile, directory, &options, log).await
 }
 

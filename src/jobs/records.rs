@@ -212,11 +212,14 @@ pub struct Context {
 pub struct Installation {
     /// Which of r10k's generations is followed where they differ.
     pub compat: Compat,
+    /// Modules that others need are added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resolve: bool,
 }
 
 impl Installation {
     fn of_earlier_versions() -> Self {
-        Self { compat: Compat::R10k3 }
+        Self { compat: Compat::R10k3, ..Self::default() }
     }
 }
 

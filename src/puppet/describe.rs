@@ -36,6 +36,9 @@ pub struct Described {
     pub licence: Option<String>,
     /// What its `metadata.json` says it needs.
     pub dependencies: Vec<Dependency>,
+    /// Names of those that it was added for; none of what the Puppetfile names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<String>,
 }
 
 /// A module that another one needs.
@@ -130,6 +133,7 @@ fn one(dir: &Path, locked: &Locked, lock: &Lock) -> Described {
         digest: locked.digest.clone(),
         licence,
         dependencies: dependencies.collect(),
+        needed_by: locked.needed_by.clone(),
     }
 }
 
