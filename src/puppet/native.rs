@@ -16,7 +16,7 @@ mod warnings;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -35,7 +35,7 @@ use super::{
     bounds::CancelOnDrop,
     fault::{Fault, Result as Fetched},
     lock::{Lock, Locked, Pin},
-    net::{Credential, Egress, Http, Proxies, Ssh, SshSettings},
+    net::{self, Credential, Egress, Http, Proxies, Ssh, SshSettings},
     puppetfile::{Module, Puppetfile},
     scratch::Scratch,
     solve::{Whole, whole},
@@ -103,13 +103,8 @@ pub struct Native {
     pub(super) cache: PathBuf,
     cache_bytes: u64,
     pub(super) egress: Arc<Egress>,
-    /// Made when it is first needed: reading the system's CAs takes longer than an installation that
-    /// has nothing to do.
-    http: OnceLock<Http>,
+    pub(super) http: Http,
     pub(super) ssh: Ssh,
-    authorities: Vec<PathBuf>,
-    credentials: Vec<Credential>,
-    proxies: Arc<Proxies>,
     pub(super) keep_tags: bool,
     pub(super) once: Once,
     pub(super) requests: Semaphore,
@@ -126,39 +121,24 @@ impl std::fmt::Debug for Native {
 impl Native {
     pub fn open(settings: NativeSettings) -> Result<Arc<Self>> {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let (egress, proxies) = (Arc::new(settings.egress), Arc::new(settings.proxies));
+        // What is configured and cannot be read is told at once.
+        if !settings.authorities.is_empty() {
+            net::configuration(&settings.authorities)?;
+        }
         let native = Self {
             cache: settings.cache,
             cache_bytes: settings.cache_bytes.unwrap_or(cache::BYTES),
-            egress: Arc::new(settings.egress),
-            http: OnceLock::new(),
+            http: Http::new(&egress, &proxies, settings.authorities, settings.credentials),
+            egress,
             ssh: Ssh::new(settings.ssh),
-            authorities: settings.authorities,
-            credentials: settings.credentials,
-            proxies: Arc::new(settings.proxies),
             keep_tags: settings.keep_tags,
             once: Once::default(),
             requests: Semaphore::new(REQUESTS),
             writers: Arc::new(Semaphore::new(processors)),
         };
-        // What is configured and cannot be read is told at once.
-        if !native.authorities.is_empty() {
-            native.make_http()?;
-        }
         native.ssh.check_keys()?;
         Ok(Arc::new(native))
-    }
-
-    fn make_http(&self) -> Result<&Http> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
-        }
-        let credentials = self.credentials.clone();
-        let http = Http::new(&self.egress, &self.proxies, &self.authorities, credentials)?;
-        Ok(self.http.get_or_init(|| http))
-    }
-
-    pub(super) fn http(&self) -> Fetched<&Http> {
-        self.make_http().map_err(|error| Fault::Own(io::Error::other(error)))
     }
 
     /// Does what blocks, not more of it at once than there are processors. What was begun goes on

@@ -11,6 +11,7 @@ mod http;
 mod proxy;
 mod retry;
 mod ssh;
+mod tls;
 
 pub(super) use self::{
     body::{Body, fault},
@@ -18,6 +19,7 @@ pub(super) use self::{
     http::{Answer, Ask, Http},
     retry::retried,
     ssh::{Login, Ssh},
+    tls::configuration,
 };
 pub use self::{
     egress::Egress,

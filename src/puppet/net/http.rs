@@ -1,6 +1,6 @@
 //! The one HTTP client of the native engine.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
@@ -12,18 +12,18 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use percent_encoding::percent_decode_str;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{
     Body, Egress, Proxies,
     dial::{Dialler, Undialled},
     proxy::Proxy,
+    tls,
 };
 use crate::{
-    error::{Error, Retry, chain},
+    error::{Retry, chain},
     puppet::{
         fault::{Fault, Result},
         puppetfile::without_credentials,
@@ -48,7 +48,12 @@ pub struct Credential {
 }
 
 pub(in super::super) struct Http {
-    client: legacy::Client<HttpsConnector<Dialler>, Full<Bytes>>,
+    plain: legacy::Client<Dialler, Full<Bytes>>,
+    /// Made when it is first needed: reading the system's CAs takes longer than an installation from
+    /// a cache.
+    secure: OnceCell<legacy::Client<HttpsConnector<Dialler>, Full<Bytes>>>,
+    dialler: Dialler,
+    authorities: Vec<PathBuf>,
     credentials: Vec<Credential>,
     proxies: Arc<Proxies>,
 }
@@ -107,40 +112,28 @@ impl Http {
     pub(in super::super) fn new(
         egress: &Arc<Egress>,
         proxies: &Arc<Proxies>,
-        authorities: &[PathBuf],
+        authorities: Vec<PathBuf>,
         credentials: Vec<Credential>,
-    ) -> crate::error::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        // A machine without CA certificates can still use plain servers on its own network.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        for file in authorities {
-            let unreadable = |error: &dyn std::error::Error| {
-                Error::unavailable("puppet", format!("the CA file {}: {error}", file.display()))
-            };
-            let certificates =
-                CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
-            }
-        }
-        // The provider is named here because the program has no default one.
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(Error::internal)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Dialler { egress: egress.clone(), proxies: proxies.clone() });
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .build(connector);
-        Ok(Self { client, credentials, proxies: proxies.clone() })
+    ) -> Self {
+        let dialler = Dialler { egress: egress.clone(), proxies: proxies.clone() };
+        let plain = builder().build(dialler.clone());
+        let secure = OnceCell::new();
+        Self { plain, secure, dialler, authorities, credentials, proxies: proxies.clone() }
+    }
+
+    async fn secure(&self) -> Result<&legacy::Client<HttpsConnector<Dialler>, Full<Bytes>>> {
+        let make = async || {
+            let authorities = self.authorities.clone();
+            let tls = tokio::task::spawn_blocking(move || tls::configuration(&authorities));
+            let tls = tls.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(tls)
+                .https_only()
+                .enable_http1()
+                .wrap_connector(self.dialler.clone());
+            Ok::<_, Fault>(builder().build(connector))
+        };
+        self.secure.get_or_try_init(make).await
     }
 
     /// One request and its answer, whatever its status.
@@ -149,7 +142,11 @@ impl Http {
         let request = self
             .request(&ask)
             .map_err(|error| Fault::refused(format!("{shown} cannot be asked for: {error}")))?;
-        let answer = tokio::time::timeout(ANSWER_LIMIT, self.client.request(request))
+        let answer = match ask.url.scheme() {
+            "https" => self.secure().await?.request(request),
+            _ => self.plain.request(request),
+        };
+        let answer = tokio::time::timeout(ANSWER_LIMIT, answer)
             .await
             .map_err(|_| Fault::away(format!("{shown} does not answer")))?
             .map_err(|error| undone(&shown, &error))?;
@@ -245,6 +242,12 @@ impl Http {
             None => format!("Bearer {secret}"),
         })
     }
+}
+
+fn builder() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_LIMIT);
+    builder
 }
 
 /// Where a redirect leads, if it may be followed.

@@ -129,7 +129,7 @@ pub(super) async fn download(
     }
     retried(async || {
         let _permit = native.requests.acquire().await.map_err(io::Error::other)?;
-        let mut body = native.http()?.get(url, &[], BYTES).await?.ok("archive")?.body;
+        let mut body = native.http.get(url, &[], BYTES).await?.ok("archive")?.body;
         let part = Part::beside(&Archive::place(native, "any"))?;
         let mut file = tokio::io::BufWriter::with_capacity(
             256 * 1024,

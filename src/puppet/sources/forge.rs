@@ -187,7 +187,7 @@ impl<'a> Registry<'a> {
         let native = self.order.native;
         let text = retried(async || {
             let _permit = native.requests.acquire().await.map_err(std::io::Error::other)?;
-            let answer = native.http()?.get(&url, &[], DOCUMENT).await?;
+            let answer = native.http.get(&url, &[], DOCUMENT).await?;
             match answer.status {
                 404 => Ok(None),
                 _ => answer.ok(what)?.body.collect().await.map(Some),

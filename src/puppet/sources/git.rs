@@ -156,7 +156,7 @@ struct Repository<'a> {
 impl Repository<'_> {
     async fn open(&self) -> Result<Remote<'_>> {
         let native = self.native;
-        Remote::open(native.http()?, &native.ssh, &native.egress, self.url).await
+        Remote::open(&native.http, &native.ssh, &native.egress, self.url).await
     }
 
     /// The commit that the first of the names that exists stands for.
