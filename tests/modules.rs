@@ -110,6 +110,8 @@ async fn what_others_need_is_added_on_request() {
         (&stdlib["name"], &stdlib["needed_by"]),
         (&json!("puppetlabs/stdlib"), &json!(["puppetlabs/concat"]))
     );
+    let answer = crane.post("/builder/contexts", form("").text("resolve", "maybe")).await;
+    assert_eq!(answer.problems(), ["resolve: neither true nor false"]);
     // Two that do not go together are told with the reason.
     let form = form("mod 'puppetlabs/concat', '7.3.1'\nmod 'puppetlabs/stdlib', '0.0.1'\n");
     let body = crane.post("/builder/contexts", form.text("resolve", "true")).await.ok();

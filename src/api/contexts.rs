@@ -125,7 +125,7 @@ struct ContextForm {
     compat: Option<String>,
     /// `true`: modules that others need, by their `metadata.json`, are added from the Forge in the
     /// newest versions that go together.
-    resolve: Option<bool>,
+    resolve: Option<String>,
     /// From `/builder/contexts/{token}/lock`: modules are exactly what it says, or the installation
     /// fails.
     lock: Option<File>,
@@ -184,7 +184,7 @@ impl ContextsApi {
             puppetfile: forms::optional("puppetfile", form.puppetfile)?,
             installation: Installation {
                 compat: compat(form.compat)?,
-                resolve: form.resolve.unwrap_or_default(),
+                resolve: resolve(form.resolve)?,
             },
             lock: forms::optional("lock", form.lock)?,
         };
@@ -349,6 +349,14 @@ fn compat(compat: Option<String>) -> Result<Compat, Error> {
         Some("r10k3") => Ok(Compat::R10k3),
         Some("r10k5") => Ok(Compat::R10k5),
         Some(_) => Err(Error::problem(Problem::new("compat", "neither r10k3 nor r10k5"))),
+    }
+}
+
+fn resolve(resolve: Option<String>) -> Result<bool, Error> {
+    match forms::text(resolve).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Error::problem(Problem::new("resolve", "neither true nor false"))),
     }
 }
 
