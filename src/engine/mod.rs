@@ -8,6 +8,7 @@ mod containers;
 mod images;
 mod networks;
 mod passing;
+mod runs;
 mod stream;
 mod system;
 mod tcp;
@@ -27,6 +28,7 @@ pub use self::{
     build::{Build, Builder, Built, Content, Context, Entry, Failure, Outcome, Seen, Step},
     containers::Grace,
     images::{LABEL_REF_NAME, Login, split_reference},
+    runs::{Ended, Output, Stream},
 };
 
 /// The Engine API's own data types (`ContainerCreateBody`, `HostConfig`, ...).
