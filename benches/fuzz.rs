@@ -8,7 +8,7 @@ mod mutations;
 
 use std::{panic::AssertUnwindSafe, path::Path, process::ExitCode, time::Instant};
 
-use crane::puppet::{Compat, Engine, Native, NativeSettings, check_for};
+use crane::puppet::{Compat, check_for};
 
 use self::mutations::{Mutations, peak};
 
@@ -21,7 +21,6 @@ fn main() -> ExitCode {
     let seed = numbers.get(1).copied().unwrap_or(1);
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/puppetfiles");
     let mut mutations = Mutations::new(&corpus, seed).unwrap();
-    let engine = Engine::Native(Native::open(NativeSettings::default()).unwrap());
     let (begin, mut accepted, mut bytes) = (Instant::now(), 0_u64, 0);
     let mut slowest = std::time::Duration::ZERO;
     for number in 0..inputs {
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
         bytes += text.len() as u64;
         let compat = if number % 2 == 0 { Compat::R10k3 } else { Compat::R10k5 };
         let before = Instant::now();
-        let read = std::panic::catch_unwind(AssertUnwindSafe(|| check_for(&engine, compat, &text)));
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| check_for(compat, &text)));
         slowest = slowest.max(before.elapsed());
         match read {
             Ok(read) => accepted += u64::from(read.is_ok()),

@@ -5,6 +5,7 @@
 //! [`Config`] of it, checked.
 
 mod hosts;
+mod r10k;
 mod sources;
 mod table;
 mod user;
@@ -19,17 +20,12 @@ use secrecy::SecretString;
 
 pub use self::{
     hosts::{HostCredentials, SshKey},
+    r10k::{PuppetfileEngine, R10kConfig},
     sources::{DEFAULT_FILE, Sources},
     table::{SETTINGS, Setting},
     user::UserEnvironment,
 };
 use crate::model::Name;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PuppetfileEngine {
-    Native,
-    R10k,
-}
 
 /// Where modules may come from.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +62,8 @@ pub struct Config {
     pub client_certs: Option<PathBuf>,
     pub base_provider: Name,
     pub puppetfile_engine: PuppetfileEngine,
+    /// None: r10k is not to be had.
+    pub r10k: Option<R10kConfig>,
     pub forge: Option<String>,
     pub sources: ModuleSources,
     pub install_limit: Duration,
@@ -138,16 +136,8 @@ impl Sources {
             registry,
             client_certs: self.optional("client_certs").map(PathBuf::from),
             base_provider: self.parse("base_provider", "a lower-case name such as cloudopting")?,
-            puppetfile_engine: match self.text("puppetfile_engine").as_str() {
-                "native" => PuppetfileEngine::Native,
-                "r10k" => PuppetfileEngine::R10k,
-                other => {
-                    return refuse(
-                        self.origin("puppetfile_engine"),
-                        format!("'{other}' is not an engine; there are 'native' and 'r10k'"),
-                    );
-                }
-            },
+            puppetfile_engine: self.puppetfile_engine()?,
+            r10k: self.r10k()?,
             forge: self.optional("forge"),
             sources: self.module_sources()?,
             install_limit: Duration::from_secs(self.number("install_minutes")? * 60),
@@ -302,7 +292,7 @@ mod tests {
 
     use super::*;
 
-    fn from(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn from(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let mut sources = Sources::default();
         let variables = variables.iter().map(|(key, text)| ((*key).into(), (*text).into()));
         sources.add_environment(variables);

@@ -7,10 +7,10 @@ use tokio::fs;
 
 use crate::{
     config::{self, Config, PuppetfileEngine},
-    engine,
+    engine::{self, Engine, Login},
     error::{Error, Problem, Result},
     jobs::{Jobs, Limits, Parts, Retention, clusters::endpoint_of},
-    puppet::{self, Egress, KnownHosts, Native, NativeSettings, Proxies, SshSettings},
+    puppet::{self, Egress, KnownHosts, Native, NativeSettings, Proxies, Sandbox, SshSettings},
     registry::{Credentials, Registry},
     store::{self, Store},
 };
@@ -39,20 +39,24 @@ impl Crane {
                 credentials.map(|(username, password)| Credentials { username, password });
             Registry::open(&registry.location, credentials, registry.ca.as_deref())
         });
+        let registry = registry.transpose()?;
+        let engine = engine::connect(&endpoint_of(&config.engine, config.client_certs.as_deref()))?;
         let parts = Parts {
             instance: instance(&*store).await?,
             store,
-            engine: engine::connect(&endpoint_of(&config.engine, config.client_certs.as_deref()))?,
-            registry: registry.transpose()?,
             puppet: puppet::Settings {
                 work: data_dir.join("work"),
                 forge: config.forge.clone(),
                 time_limit: config.install_limit,
                 engine: match config.puppetfile_engine {
-                    PuppetfileEngine::Native => puppet::Engine::Native(native(config, &data_dir)?),
+                    PuppetfileEngine::Native => puppet::Engine::Native,
                     PuppetfileEngine::R10k => puppet::Engine::R10k,
                 },
+                native: native(config, &data_dir)?,
+                r10k: config.r10k.as_ref().map(|r10k| sandbox(r10k, &engine, registry.as_ref())),
             },
+            engine,
+            registry,
             data_dir,
             client_certs: config.client_certs.clone(),
             base_provider: config.base_provider.clone(),
@@ -108,6 +112,25 @@ fn native(config: &Config, data_dir: &Path) -> Result<Arc<Native>> {
         // Tags move, and a server's cache is everybody's.
         keep_tags: false,
     })
+}
+
+/// Where r10k runs: on the engine that builds.
+fn sandbox(r10k: &config::R10kConfig, engine: &Engine, registry: Option<&Registry>) -> Sandbox {
+    // The credentials of Crane's registry are for no other one.
+    let registry = registry.filter(|registry| {
+        r10k.image.strip_prefix(registry.host()).is_some_and(|path| path.starts_with('/'))
+    });
+    let login = registry.and_then(|registry| {
+        let Credentials { username, password } = registry.credentials()?.clone();
+        Some(Login { host: registry.host().to_owned(), username, password })
+    });
+    Sandbox {
+        engine: engine.clone(),
+        image: r10k.image.clone(),
+        login,
+        network: r10k.network.clone(),
+        memory: r10k.memory,
+    }
 }
 
 /// The keys of SSH hosts. A line that says nothing to Crane is a mistake in a file of its own.

@@ -26,8 +26,8 @@
 //! 10. Every job may run twice with the same outcome.
 //! 11. Every container, image, network and volume that Crane makes carries its label, and is
 //!     removed on every path that should remove it.
-//! 12. Nothing from a request ever reaches a shell: commands are argument vectors through one
-//!     file, with `--` before what the user supplied.
+//! 12. Crane starts no process. What runs a user's code runs in a container, as an argument vector
+//!     in which nothing is the user's.
 //! 13. A file over 400 lines says in its header why it is one file.
 
 pub mod api;

@@ -19,6 +19,7 @@ mod modules;
 mod openapi;
 mod program;
 mod puppet;
+mod r10k;
 mod registry;
 mod replicas;
 mod retry;

@@ -23,9 +23,9 @@ use crate::{
     error::{Error, Problem},
     jobs::{
         Jobs, Parts,
-        contexts::{self, Compat},
+        contexts::{self, Compat, Engine},
         images, log,
-        records::{Context, Installation, Kind, Record},
+        records::{Context, Kind, Record},
     },
     model::{Channel, Name},
 };
@@ -126,6 +126,9 @@ struct ContextForm {
     /// `true`: modules that others need, by their `metadata.json`, are added from the Forge in the
     /// newest versions that go together.
     resolve: Option<String>,
+    /// `native` or `r10k`, where r10k is configured: it runs the Puppetfile as the Ruby that it is, in
+    /// a container; left out: as configured.
+    engine: Option<String>,
     /// From `/builder/contexts/{token}/lock`: modules are exactly what it says, or the installation
     /// fails.
     lock: Option<File>,
@@ -166,7 +169,8 @@ impl ContextsApi {
     /// Answers at once with the token; the work goes on until `status` is `finished` or `error`.
     ///
     /// A Puppetfile is Ruby, and Crane runs none of it: it reads the declarative language that
-    /// Puppetfiles are written in, and names line and column of anything else (422).
+    /// Puppetfiles are written in, and names line and column of anything else (422). With
+    /// `engine=r10k`, where that is configured, r10k runs the file in a container of its own.
     ///
     /// ```sh
     /// curl -F group=shop -F puppetfile=@contexts/visits/Puppetfile \
@@ -182,10 +186,9 @@ impl ContextsApi {
         let recipe = contexts::Recipe {
             group: group(form.group)?,
             puppetfile: forms::optional("puppetfile", form.puppetfile)?,
-            installation: Installation {
-                compat: compat(form.compat)?,
-                resolve: resolve(form.resolve)?,
-            },
+            compat: compat(form.compat)?,
+            engine: engine(form.engine)?,
+            resolve: resolve(form.resolve)?,
             lock: forms::optional("lock", form.lock)?,
         };
         let record = contexts::create(jobs.0, recipe).await?;
@@ -254,7 +257,7 @@ impl ContextsApi {
     /// Download the lock
     ///
     /// Posted with the same Puppetfile, it makes another context with exactly the same modules, or
-    /// none.
+    /// none. 409 until the installation is finished, and when r10k did it, which makes no lock.
     ///
     /// ```sh
     /// curl -OJ http://127.0.0.1:8888/builder/contexts/CT2Q6aB0r9xK3mT7vWqLzE/lock
@@ -267,7 +270,7 @@ impl ContextsApi {
         tag = "Tags::Builder"
     )]
     async fn lock(&self, jobs: Data<&Arc<Jobs>>, token: Path<String>) -> Result<LockFile, Failure> {
-        Ok(LockFile::of(&contexts::what_is_installed(&jobs.0.parts, &token).await?))
+        Ok(LockFile::of(&contexts::lock(&jobs.0.parts, &token).await?))
     }
 
     /// Read the log, or follow it
@@ -357,6 +360,15 @@ fn resolve(resolve: Option<String>) -> Result<bool, Error> {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(Error::problem(Problem::new("resolve", "neither true nor false"))),
+    }
+}
+
+fn engine(engine: Option<String>) -> Result<Option<Engine>, Error> {
+    match forms::text(engine).as_deref() {
+        None => Ok(None),
+        Some("native") => Ok(Some(Engine::Native)),
+        Some("r10k") => Ok(Some(Engine::R10k)),
+        Some(_) => Err(Error::problem(Problem::new("engine", "neither native nor r10k"))),
     }
 }
 

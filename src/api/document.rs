@@ -21,6 +21,7 @@ const FIELD_EXAMPLES: &[(&str, &str)] = &[
     ("dockerfile", "FROM cloudopting/debian-puppet\nRUN puppet --version\n"),
     ("compat", "r10k5"),
     ("resolve", "false"),
+    ("engine", "native"),
     ("lock", ""),
     ("composefile", "services:\n  web:\n    image: default/web\n    ports:\n      - \"8080:80\"\n"),
 ];

@@ -2,7 +2,7 @@
 
 use poem_openapi::{ApiResponse, Enum, Object, payload::PlainText, types::Example};
 
-use crate::jobs::contexts::{Dependency, Described, Installed, State};
+use crate::jobs::contexts::{Dependency, Described, Installed, Lock, State};
 
 /// All modules of a context.
 #[derive(Debug, Object)]
@@ -21,7 +21,7 @@ struct InstalledModule {
     name: String,
     /// Its directory in the build context.
     path: String,
-    /// `git`, `forge`, `tarball` or `local`.
+    /// `git`, `forge`, `tarball` or `local`; `r10k` where r10k installed it.
     source: String,
     /// What its `metadata.json` states.
     #[oai(skip_serializing_if_is_none)]
@@ -65,7 +65,7 @@ enum NeededState {
 impl Modules {
     pub(super) fn of(token: String, installed: Installed) -> Self {
         let modules = installed.modules.into_iter().map(InstalledModule::of).collect();
-        Self { token, digest: installed.lock.digest, modules }
+        Self { token, digest: installed.digest, modules }
     }
 }
 
@@ -135,8 +135,8 @@ pub(super) enum LockFile {
 }
 
 impl LockFile {
-    pub(super) fn of(installed: &Installed) -> Self {
+    pub(super) fn of(lock: &Lock) -> Self {
         let name = "attachment; filename=\"Puppetfile.lock\"";
-        Self::Lock(PlainText(installed.lock.text()), name.to_owned())
+        Self::Lock(PlainText(lock.text()), name.to_owned())
     }
 }

@@ -56,6 +56,13 @@ pub const SETTINGS: &[Setting] = &[
         Some("native"),
         "what installs modules where a context does not say: native or r10k",
     ),
+    setting(
+        "r10k_image",
+        None,
+        "image with r10k and git that engine=r10k runs in; none: there is no engine=r10k",
+    ),
+    setting("r10k_network", Some("bridge"), "Docker network that it reaches modules through"),
+    setting("r10k_memory", Some("1g"), "its memory, such as 512m or 2g"),
     setting("forge", None, "base URL of the Puppet Forge; none: https://forgeapi.puppet.com"),
     setting(
         "sources_allowed",

@@ -47,7 +47,7 @@ pub async fn all(parts: &Parts) -> Checks {
     };
     let store = async { verdict(parts.store.get("check").await.map(drop)) };
     let docker = async { verdict(within_limit(parts.engine.check()).await) };
-    let puppet = async { verdict(puppet::ready(&parts.puppet).await) };
+    let puppet = async { verdict(within_limit(puppet::ready(&parts.puppet)).await) };
     let (docker, registry, store, puppet) = tokio::join!(docker, registry, store, puppet);
     Checks { docker, registry, store, puppet }
 }

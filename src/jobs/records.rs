@@ -20,7 +20,7 @@ use crate::{
     build::Upload,
     error::{Error, Problem, Result},
     model::Name,
-    puppet::Compat,
+    puppet::{Compat, Engine},
     store::Store,
 };
 
@@ -212,6 +212,8 @@ pub struct Context {
 pub struct Installation {
     /// Which of r10k's generations is followed where they differ.
     pub compat: Compat,
+    #[serde(default)]
+    pub engine: Engine,
     /// Modules that others need are added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resolve: bool,

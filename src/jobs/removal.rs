@@ -76,6 +76,7 @@ pub(super) async fn run(jobs: &Arc<Jobs>, resource: &Resource, log: &Log) -> Res
                 // Boxed, as removing a context is, through this call, part of itself.
                 Box::pin(jobs.remove(Resource::new(Kind::Image, image))).await.or_else(gone)?;
             }
+            super::contexts::end_container(parts, &resource.id).await?;
             trees::forget(parts, &resource.id).await?;
             if let Some(left) = trees::remove_artifact(parts, &resource.id).await? {
                 return Err(Error::failed(left));

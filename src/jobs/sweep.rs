@@ -47,8 +47,14 @@ impl Jobs {
         let instance = format!("{LABEL_INSTANCE}={}", self.parts.instance);
         // First what there is, then whose it is: a resource is stored before its things are made.
         for token in deploy::tokens(engine, &instance).await? {
-            if !self.exists(Kind::Composition, &token).await? {
-                info!(token, "removing what is left of a composition that is no more");
+            // A context's container is for its job to remove.
+            let theirs = [Kind::Composition, Kind::Context];
+            let mut exists = false;
+            for kind in theirs {
+                exists |= self.exists(kind, &token).await?;
+            }
+            if !exists {
+                info!(token, "removing what is left of a resource that is no more");
                 // Nobody reads this log, and a log without a reader drops its lines.
                 let log = Log::new(tokio::sync::mpsc::channel(1).0);
                 deploy::down(engine, &token, true, &log).await?;

@@ -121,6 +121,7 @@ impl Jobs {
             }
             Ran::Stopped => {
                 info!("stopped; the job goes back into the queue");
+                clear::stop(&self.parts, &job.resource).await;
                 self.give_back(lease, Duration::ZERO, None).await
             }
             Ran::Lost => return info!("somebody else has the job"),

@@ -187,9 +187,11 @@ impl Task {
             work: std::env::temp_dir(),
             forge: matches.try_get_one::<String>("forge").ok().flatten().cloned(),
             time_limit: Duration::from_secs(24 * 60 * 60),
-            engine: Engine::Native(native),
+            engine: Engine::Native,
+            native,
+            r10k: None,
         };
-        let mut puppetfile = puppet::check_for(&settings.engine, compat, &read(&file)?)?;
+        let mut puppetfile = puppet::check_for(compat, &read(&file)?)?;
         let (context, moduledir) = place(&path("moduledir").unwrap_or_else(|| "modules".into()))?;
         puppetfile.with_moduledir(&moduledir)?;
         let lock = path("lock").unwrap_or_else(|| {

@@ -11,6 +11,10 @@ use super::fault::{Fault, Result};
 const ENTRIES: u64 = 200_000;
 /// Bytes of one module's files.
 const BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Files, directories and links of all modules together.
+const TREE_ENTRIES: u64 = 1_000_000;
+/// Bytes of all modules' files together.
+const TREE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 /// Directories within each other.
 const DEPTH: u32 = 64;
 
@@ -34,9 +38,11 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// What is left of the bounds of one module.
+/// What is left of the bounds of one module, or of a whole tree of them.
 pub(super) struct Room<'a> {
     cancelled: &'a Cancelled,
+    what: &'static str,
+    most: (u64, u64),
     entries: u64,
     bytes: u64,
     depth: u32,
@@ -44,7 +50,16 @@ pub(super) struct Room<'a> {
 
 impl<'a> Room<'a> {
     pub(super) fn new(cancelled: &'a Cancelled) -> Self {
-        Self { cancelled, entries: ENTRIES, bytes: BYTES, depth: DEPTH }
+        Self::of(cancelled, "the module has", ENTRIES, BYTES)
+    }
+
+    /// For all modules at once.
+    pub(super) fn of_tree(cancelled: &'a Cancelled) -> Self {
+        Self::of(cancelled, "the modules have", TREE_ENTRIES, TREE_BYTES)
+    }
+
+    fn of(cancelled: &'a Cancelled, what: &'static str, entries: u64, bytes: u64) -> Self {
+        Self { cancelled, what, most: (entries, bytes), entries, bytes, depth: DEPTH }
     }
 
     pub(super) fn entry(&mut self) -> Result<()> {
@@ -53,25 +68,24 @@ impl<'a> Room<'a> {
             return Err(Fault::away("cancelled"));
         }
         self.entries = self.entries.checked_sub(1).ok_or_else(|| {
-            Fault::refused(format!("the module has more than {ENTRIES} files and directories"))
+            let (what, most) = (self.what, self.most.0);
+            Fault::refused(format!("{what} more than {most} files and directories"))
         })?;
         Ok(())
     }
 
     pub(super) fn bytes(&mut self, bytes: u64) -> Result<()> {
-        self.bytes = self
-            .bytes
-            .checked_sub(bytes)
-            .ok_or_else(|| Fault::refused(format!("the module has more than {BYTES} bytes")))?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| {
+            let (what, most) = (self.what, self.most.1);
+            Fault::refused(format!("{what} more than {most} bytes"))
+        })?;
         Ok(())
     }
 
     /// Into a directory.
     pub(super) fn enter(&mut self) -> Result<()> {
         self.depth = self.depth.checked_sub(1).ok_or_else(|| {
-            Fault::refused(format!(
-                "the module has more than {DEPTH} directories within each other"
-            ))
+            Fault::refused(format!("{} more than {DEPTH} directories within each other", self.what))
         })?;
         Ok(())
     }

@@ -24,7 +24,7 @@ pub struct Described {
     pub name: String,
     /// Its directory, relative to the context.
     pub path: String,
-    /// `git`, `forge`, `tarball` or `local`.
+    /// `git`, `forge`, `tarball` or `local`; `r10k` where r10k knows and does not say.
     pub source: String,
     /// As its `metadata.json` has it.
     pub version: Option<String>,
@@ -117,7 +117,7 @@ pub async fn describe(dir: &Path, lock: &Lock) -> Result<Vec<Described>> {
     tokio::task::spawn_blocking(read).await.map_err(Error::internal)
 }
 
-fn one(dir: &Path, locked: &Locked, lock: &Lock) -> Described {
+pub(super) fn one(dir: &Path, locked: &Locked, lock: &Lock) -> Described {
     let metadata = metadata(&dir.join(&locked.path).join("metadata.json"));
     let licence = metadata.license.clone().and_then(plain);
     let dependencies = metadata.named().map(|(name, range)| {

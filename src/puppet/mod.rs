@@ -1,16 +1,16 @@
 //! From a Puppetfile to modules in a context's directory.
 //!
-//! [`check`] reads the file and says everything that is wrong with it; nothing else in Crane looks
-//! at the text of a Puppetfile. [`install`] takes the parsed file. Two engines can install it
-//! ([`Engine`]): Crane's own ([`Native`]), and r10k.
+//! Two engines can install one ([`Engine`]). Crane's own ([`Native`]) evaluates nothing: [`check`]
+//! reads the file and says everything that is wrong with it, [`install_with`] takes the parsed file.
+//! r10k runs the file as the Ruby that it is, in a container ([`Sandbox`], [`install_by_r10k`]).
 //!
-//! Futures of this room are cancelled by being dropped: the processes, connections and threads of a
-//! run are ended and its half-made directories are removed. What a Crane that was killed left behind is removed by the
-//! next run in the same directory.
+//! Futures of this room are cancelled by being dropped: the connections and threads of a run are
+//! ended and its half-made directories are removed; only the container of r10k is left, to be
+//! removed by its labels. What a Crane that was killed left behind is removed by the next run in the
+//! same directory.
 
 mod archive;
 mod bounds;
-mod command;
 mod describe;
 mod fault;
 mod git;
@@ -28,11 +28,14 @@ mod versions;
 mod wildcard;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     archive::{Packed, digest, pack, unpack},
@@ -44,6 +47,7 @@ pub use self::{
         Directory, Forge, Git, Located, Module, Position, Puppetfile, Reference, ReferenceKind,
         ReferenceName, Source, Tarball, Url, Version,
     },
+    r10k::Sandbox,
     scratch::Scratch,
 };
 use crate::{
@@ -65,17 +69,22 @@ pub struct Settings {
     pub forge: Option<String>,
     /// How long an installation may take.
     pub time_limit: Duration,
+    /// Who installs where nobody says.
     pub engine: Engine,
+    pub native: Arc<Native>,
+    /// None: r10k is not to be had.
+    pub r10k: Option<Sandbox>,
 }
 
 /// Who installs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// r10k, as a child process.
-    #[default]
-    R10k,
     /// Crane's own.
-    Native(Arc<Native>),
+    #[default]
+    Native,
+    /// r10k, in a container.
+    R10k,
 }
 
 /// A module that stands in the context.
@@ -89,40 +98,75 @@ pub struct Installed {
     pub version: Option<String>,
 }
 
-/// Reads a Puppetfile for r10k without running anything: what is wrong with it, or what it says.
+/// What r10k installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    pub modules: Vec<Described>,
+    /// Of all of them.
+    pub digest: String,
+}
+
+/// Reads a Puppetfile without running anything: what is wrong with it, or what it says. For r10k's
+/// third generation, which takes a module without a reference.
 ///
 /// [`Error::Invalid`] with all problems of the file, each with path `puppetfile`, line and column;
 /// [`Error::TooLarge`] above 256 KiB.
 pub fn check(text: &str) -> Result<Puppetfile> {
-    check_for(&Engine::R10k, Compat::R10k3, text)
+    check_for(Compat::R10k3, text)
 }
 
-/// The same for the engine that will install it: Crane's own knows version ranges, `path`,
-/// `fallback` and `sha256sum`, which r10k does not.
-pub fn check_for(engine: &Engine, compat: Compat, text: &str) -> Result<Puppetfile> {
-    let (puppetfile, mut problems) = puppetfile::parse(text)?;
-    problems.extend(match engine {
-        Engine::R10k => r10k::unsupported(&puppetfile),
-        Engine::Native(_) => native::unsupported(&puppetfile, compat),
-    });
-    puppetfile::in_order(&mut problems);
+/// The same for the generation of r10k that is to be followed.
+pub fn check_for(compat: Compat, text: &str) -> Result<Puppetfile> {
+    let (puppetfile, problems) = read(compat, text)?;
     match refused(problems) {
         None => Ok(puppetfile),
         Some(error) => Err(error),
     }
 }
 
+fn read(compat: Compat, text: &str) -> Result<(Puppetfile, Vec<Problem>)> {
+    let (puppetfile, mut problems) = puppetfile::parse(text)?;
+    problems.extend(native::unsupported(&puppetfile, compat));
+    puppetfile::in_order(&mut problems);
+    Ok((puppetfile, problems))
+}
+
+impl Settings {
+    /// As [`check_for`], and what only r10k can do names that way out.
+    pub fn check_for(&self, compat: Compat, text: &str) -> Result<Puppetfile> {
+        let (puppetfile, mut problems) = read(compat, text)?;
+        let way_out = match self.r10k {
+            Some(_) => "; or choose engine=r10k, which runs it in a sandbox",
+            None => "; engine=r10k would run it in a sandbox, if CRANE_R10K_IMAGE was set",
+        };
+        for problem in problems.iter_mut().filter(|problem| puppetfile::is_for_r10k(problem)) {
+            problem.message.push_str(way_out);
+        }
+        match refused(problems) {
+            None => Ok(puppetfile),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Sees that r10k can be asked to install a Puppetfile. What is in it is r10k's to say.
+    pub fn check_for_r10k(&self, text: &str) -> Result<()> {
+        self.sandbox()?;
+        // Only too large.
+        puppetfile::parse(text).map(drop)
+    }
+
+    fn sandbox(&self) -> Result<&Sandbox> {
+        self.r10k.as_ref().ok_or_else(|| {
+            let message = "there is no r10k here: set CRANE_R10K_IMAGE to an image with r10k and \
+                           git in it, or choose engine=native";
+            Error::problem(Problem::new("engine", message))
+        })
+    }
+}
+
 /// Reads a lock that a user sent with a Puppetfile, and sees that it is of this one. [`Error::Invalid`]
 /// with what does not fit.
-pub fn check_lock(
-    engine: &Engine,
-    compat: Compat,
-    puppetfile: &Puppetfile,
-    text: &str,
-) -> Result<Lock> {
-    if matches!(engine, Engine::R10k) {
-        return Err(Error::problem(Problem::new("lock", "r10k installs by no lock: leave it out")));
-    }
+pub fn check_lock(compat: Compat, puppetfile: &Puppetfile, text: &str) -> Result<Lock> {
     let lock = Lock::parse(text)?;
     lock.must_fit(puppetfile, compat)?;
     Ok(lock)
@@ -138,34 +182,12 @@ fn refused(problems: Vec<Problem>) -> Option<Error> {
     Some(Error::Invalid { description, problems })
 }
 
-/// Lets r10k read the file as well, if it is r10k that will install it. [`Error::Invalid`] with
-/// r10k's words when it refuses, [`Error::Unavailable`] when there is no r10k. A Puppetfile without
-/// modules needs none.
-pub async fn check_with_r10k(settings: &Settings, puppetfile: &Puppetfile) -> Result<()> {
-    match settings.engine {
-        Engine::R10k => r10k::check(settings, puppetfile).await,
-        Engine::Native(_) => Ok(()),
-    }
-}
-
 /// Installs the modules into `<dir>/modules`, or where the file says inside of `dir`: all of them,
-/// or nothing changes there. What else is in those directories is removed, as r10k does.
+/// or nothing changes there. What else is in those directories is removed, as r10k does. Says exactly
+/// what it installed.
 ///
-/// What r10k prints goes to the log. [`Error::Failed`] with a problem for each module that r10k
-/// could not install; [`Error::Unavailable`] when there is no r10k. May run again at any time, with
-/// the same outcome.
-pub async fn install(
-    settings: &Settings,
-    puppetfile: &Puppetfile,
-    dir: &Path,
-    log: &Log,
-) -> Result<Vec<Installed>> {
-    let options = Options::default();
-    install_with(settings, puppetfile, dir, &options, log).await.map(|outcome| outcome.modules)
-}
-
-/// The same with what a caller wants beyond the Puppetfile. Crane's own engine also says exactly
-/// what it installed; r10k cannot, and takes no options ([`Error::Invalid`] with a lock).
+/// [`Error::Failed`] with a problem for each module that could not be installed. May run again at any
+/// time, with the same outcome.
 pub async fn install_with(
     settings: &Settings,
     puppetfile: &Puppetfile,
@@ -173,26 +195,29 @@ pub async fn install_with(
     options: &Options,
     log: &Log,
 ) -> Result<Outcome> {
-    match &settings.engine {
-        Engine::Native(native) => {
-            native::install(native, settings, puppetfile, dir, options, log).await
-        }
-        Engine::R10k if options.resolve => {
-            Err(Error::invalid("r10k resolves no dependencies: use the native engine"))
-        }
-        Engine::R10k if options.lock.is_some() => {
-            Err(Error::invalid("r10k installs by no lock: use the native engine"))
-        }
-        Engine::R10k => {
-            let modules = r10k::install(settings, puppetfile, dir, log).await?;
-            Ok(Outcome { modules, lock: None })
-        }
-    }
+    native::install(&settings.native, settings, puppetfile, dir, options, log).await
 }
 
-/// The same, unless what is wanted stands there already, as the engine's last installation into this
-/// directory left it. [`Error::Conflict`] when somebody changed it since; [`forget`] first to write
-/// over that.
+/// Lets r10k install a Puppetfile, whatever Ruby it is, as [`install_with`] does: the directories
+/// that it makes take the places of those in `dir` when it has ended well. All that it prints goes
+/// to the log.
+///
+/// Its container has the labels; when this is dropped, it is to be removed by them. [`Error::Invalid`]
+/// when no r10k is configured, [`Error::Failed`] with its words, at the modules' places where they
+/// are plainly declared.
+pub async fn install_by_r10k(
+    settings: &Settings,
+    text: &str,
+    dir: &Path,
+    labels: &BTreeMap<String, String>,
+    log: &Log,
+) -> Result<Brought> {
+    r10k::install(settings.sandbox()?, settings, text, dir, labels, log).await
+}
+
+/// As [`install_with`], unless what is wanted stands there already, as the last installation into
+/// this directory left it. [`Error::Conflict`] when somebody changed it since; [`forget`] first to
+/// write over that.
 pub async fn bring(
     settings: &Settings,
     puppetfile: &Puppetfile,
@@ -200,20 +225,12 @@ pub async fn bring(
     options: &Options,
     log: &Log,
 ) -> Result<Outcome> {
-    match &settings.engine {
-        Engine::Native(native) => {
-            native::bring(native, settings, puppetfile, dir, options, log).await
-        }
-        Engine::R10k => install_with(settings, puppetfile, dir, options, log).await,
-    }
+    native::bring(&settings.native, settings, puppetfile, dir, options, log).await
 }
 
 /// Forgets what [`bring`] knows of a directory. Blocks.
 pub fn forget(settings: &Settings, dir: &Path) -> Result<()> {
-    match &settings.engine {
-        Engine::Native(native) => native::forget(native, dir).map_err(Error::internal),
-        Engine::R10k => Ok(()),
-    }
+    native::forget(&settings.native, dir).map_err(Error::internal)
 }
 
 /// What every module is now, in the order of the file, without installing any.
@@ -223,27 +240,19 @@ pub async fn resolve(
     options: &Options,
     log: &Log,
 ) -> Result<Vec<Pin>> {
-    match &settings.engine {
-        Engine::Native(native) => native::resolve(native, settings, puppetfile, options, log).await,
-        Engine::R10k => Err(Error::invalid("r10k resolves nothing without installing it")),
-    }
+    native::resolve(&settings.native, settings, puppetfile, options, log).await
 }
 
-/// Whether modules can be installed: Crane's own engine needs nothing, r10k has to be there.
+/// Whether modules can be installed: Crane's own engine needs nothing; where r10k is configured, its
+/// image has to be there.
 pub async fn ready(settings: &Settings) -> Result<()> {
-    match settings.engine {
-        Engine::Native(_) => Ok(()),
-        Engine::R10k => r10k::version().await.map(drop),
+    match &settings.r10k {
+        Some(sandbox) => r10k::ready(sandbox).await,
+        None => Ok(()),
     }
 }
 
-/// The name and version of r10k, as `r10k 3.15.4`.
-pub async fn version() -> Result<String> {
-    r10k::version().await
-}
-
-/// Removes what runs left in a directory that were killed, with the processes that still write to
-/// it. Blocks.
+/// Removes what runs left in a directory that were killed. Blocks.
 pub fn remove_left_behind(parent: &Path) -> io::Result<()> {
     // Making one removes those beside it that nobody holds.
     Scratch::make(parent, puppetfile::STAGING_PREFIX).map(drop)

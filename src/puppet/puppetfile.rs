@@ -33,6 +33,7 @@ pub(super) use self::{
     checks::{STAGING_PREFIX, module_name},
     model::without_credentials,
     position::PATH,
+    refusal::{SUBVERSION, is_for_r10k},
 };
 pub use self::{
     model::{

@@ -1,326 +1,292 @@
-//! r10k as a child process. It gets a Puppetfile that Crane wrote from the parsed model, in a
-//! directory made for the run, and its result is put into the context only when it is whole.
+//! r10k in a container. A Puppetfile is Ruby, and r10k runs it: `system("...")`, blocks, `ENV[...]`
+//! and all. So it gets the file as it was sent, and nothing else: a container with no files of any
+//! machine in it, no privileges and little room, which is removed when it has ended. What it leaves
+//! behind comes out as a tar that nothing is believed of.
 //!
-//! Every run has a cache of its own. r10k takes a cached repository for complete as soon as its
-//! directory exists, names that directory after the URL without its credentials, and never fetches
-//! for a tag or commit that is there: with a shared cache, two runs at once would see each other's
-//! half-made clones, and one user's private repository would be another's to read.
+//! Every run has a cache of its own, in its container: with a shared one, a Puppetfile could write
+//! what the next one reads.
 
+mod container;
 mod failures;
+mod found;
 mod passing;
-mod rendered;
+mod taken;
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs, io,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
-use self::rendered::Rendered;
+use tokio::time::{Instant, interval_at, timeout};
+
 use super::{
-    Installed, Settings,
-    command::{self, Command, Failure, Output},
-    puppetfile::{Module, Puppetfile, ReferenceName, STAGING_PREFIX, Source, Version},
+    Brought, Settings,
+    bounds::CancelOnDrop,
+    fault::Fault,
+    lines::Lines,
+    puppetfile::{self, Puppetfile, STAGING_PREFIX},
     scratch::Scratch,
     tree,
 };
 use crate::{
-    error::{Error, Problem, Result},
+    engine::{self, Ended, Grace, Login, Stream},
+    error::{Error, Result},
     model::{Channel, Log},
 };
 
-/// r10k reads a Puppetfile of a thousand modules within seconds; most of it is Ruby's start.
-const CHECK_TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Bytes that r10k may write in its container, caches of whole histories among them, and how often
+/// they are counted: the engine has no limit of its own for most file systems.
+const DISK: u64 = 4 << 30;
+const LOOK: Duration = Duration::from_secs(3);
 
-/// What r10k starts git with. `file` is how r10k copies from its own cache; URLs of the user's that
-/// say `file` were refused when the Puppetfile was parsed.
-const GIT_PROTOCOLS: &str = "file:http:https:git:ssh";
+/// What ends so is no program (POSIX, "Shell Command Language", 2.8.2).
+const NOT_FOUND: i64 = 127;
 
-/// The directories and files of one run, in its scratch directory.
-struct Run {
-    scratch: Scratch,
-    rendered: Rendered,
+/// Lines kept of what r10k prints: it ends with what went wrong.
+const KEPT_LINES: usize = 1_000;
+
+/// Where r10k runs.
+#[derive(Clone)]
+pub struct Sandbox {
+    /// The Docker engine that the containers are on.
+    pub engine: engine::Engine,
+    /// The image: it has r10k and git.
+    pub image: String,
+    /// At the registry of the image, if it asks who is there.
+    pub login: Option<Login>,
+    /// The Docker network: what r10k, and everything in a Puppetfile, can reach.
+    pub network: String,
+    /// In bytes; there is no swap beside it.
+    pub memory: u64,
 }
 
-impl Run {
-    /// Makes the scratch directory in `parent`, with everything that r10k reads. Blocks.
-    fn new(settings: &Settings, puppetfile: &Puppetfile, parent: &Path) -> io::Result<Self> {
-        let scratch = Scratch::make(parent, STAGING_PREFIX)?;
-        let run = Self { scratch, rendered: Rendered::new(puppetfile) };
-        for directory in ["home", "tmp", "cache"] {
-            fs::create_dir(run.path(directory))?;
-        }
-        tree::prepare(puppetfile, &run.path("tree"))?;
-        let cache = run.path("cache");
-        let cache = cache.to_str().ok_or_else(|| io::Error::other("a path that is not UTF-8"))?;
-        let mut configuration = serde_json::json!({ "cachedir": cache });
-        if let Some(forge) = &settings.forge {
-            configuration["forge"] = serde_json::json!({ "baseurl": forge });
-        }
-        // JSON is YAML.
-        fs::write(run.path("r10k.yaml"), configuration.to_string())?;
-        fs::write(run.path("Puppetfile"), &run.rendered.text)?;
-        Ok(run)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    async fn r10k(&self, action: &str, time_limit: Duration, log: Option<&Log>) -> Result<Output> {
-        let option = |name: &str, value: &OsStr| {
-            let mut option = OsString::from(name);
-            option.push(value);
-            option
-        };
-        let mut arguments = vec![
-            "puppetfile".into(),
-            action.into(),
-            option("--config=", self.path("r10k.yaml").as_os_str()),
-            option("--puppetfile=", self.path("Puppetfile").as_os_str()),
-        ];
-        if log.is_some() {
-            arguments.push("--verbose=info".into());
-        }
-        let scratch = self.scratch.path().display();
-        let tree = self.path("tree");
-        let command = Command {
-            program: "r10k",
-            arguments,
-            directory: &tree,
-            environment: environment(&self.path("home"), &self.path("tmp")),
-            mark: self.scratch.mark(),
-            time_limit,
-            replacements: vec![(format!("{scratch}/tree/"), ""), (format!("{scratch}/"), "")],
-        };
-        command::run(command, log).await.map_err(failure)
-    }
-
-    /// What r10k said was wrong.
-    fn problems(&self, output: &Output, puppetfile: &Puppetfile) -> Vec<Problem> {
-        failures::problems(&output.lines, puppetfile, &self.rendered)
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("image", &self.image).finish_non_exhaustive()
     }
 }
 
-fn environment(home: &Path, tmp: &Path) -> Vec<(&'static str, OsString)> {
-    vec![
-        ("HOME", home.into()),
-        ("TMPDIR", tmp.into()),
-        ("LANG", "C.UTF-8".into()),
-        ("GIT_TERMINAL_PROMPT", "0".into()),
-        ("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS.into()),
-        ("GIT_CONFIG_NOSYSTEM", "1".into()),
-        ("GIT_CONFIG_GLOBAL", "/dev/null".into()),
-        // Maintenance goes on in the background, on a cache that is about to be removed.
-        ("GIT_CONFIG_COUNT", "2".into()),
-        ("GIT_CONFIG_KEY_0", "gc.auto".into()),
-        ("GIT_CONFIG_VALUE_0", "0".into()),
-        ("GIT_CONFIG_KEY_1", "maintenance.auto".into()),
-        ("GIT_CONFIG_VALUE_1", "false".into()),
-    ]
-}
-
-fn failure(failure: Failure) -> Error {
-    match failure {
-        Failure::Missing => Error::unavailable(
-            "puppet",
-            "the program `r10k` is not installed: apt-get install r10k",
-        ),
-        Failure::TimedOut(limit) => {
-            Error::failed(format!("r10k was not done after {} s, and was ended", limit.as_secs()))
-        }
-        Failure::Io(error) => Error::internal(error),
-    }
-}
-
-/// What Crane accepts and r10k 3 cannot do, or would do wrong without a word.
-pub(super) fn unsupported(puppetfile: &Puppetfile) -> Vec<Problem> {
-    let mut problems = puppetfile.librarian_calls("r10k does not know it");
-    problems.extend(puppetfile.modules.iter().flat_map(unsupported_in));
-    problems
-}
-
-fn unsupported_in(module: &Module) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    match &module.source {
-        Source::Forge(forge) => {
-            if let Version::Range(range) = &forge.version.value {
-                problems.push(forge.version.at.problem(format!(
-                    "'{range}' is a range, and r10k installs exact releases only: write one such \
-                     as '1.2.3', or :latest"
-                )));
-            }
-            if let Some(sum) = &forge.sha256sum {
-                problems.push(sum.at.problem(
-                    "r10k ignores `sha256sum`, so that the pin would not hold: remove it, or \
-                     use type: 'tarball' with `checksum`",
-                ));
-            }
-        }
-        Source::Git(git) => {
-            if let Some(path) = &git.path {
-                problems.push(path.at.problem(
-                    "r10k ignores `path`, and the module would be the whole repository: use a \
-                     repository whose root is the module",
-                ));
-            }
-            if let Some(fallback) = &git.fallback {
-                problems.push(fallback.at.problem(
-                    "r10k ignores `fallback`: name one with `default_branch`",
-                ));
-            }
-            let no_default = git.default_branch.is_none() && git.default_branch_override.is_none();
-            if let Some(reference) = &git.reference
-                && reference.value.name == ReferenceName::ControlBranch
-                && no_default
-            {
-                problems.push(reference.at.problem(
-                    "a context has no control branch to follow: name a `default_branch`",
-                ));
-            }
-        }
-        Source::Svn => problems.push(module.at.problem(
-            "modules from Subversion are not supported: through `svn:externals` a repository \
-             makes r10k fetch from anywhere, also from the server's own files. Use git or a tarball",
-        )),
-        Source::Tarball(_) | Source::Local => {}
-    }
-    problems
-}
-
-/// Lets r10k read the Puppetfile. [`Error::Invalid`] with its words when it refuses.
-pub(super) async fn check(settings: &Settings, puppetfile: &Puppetfile) -> Result<()> {
-    if puppetfile.modules.is_empty() {
+/// Whether the image is there, or can be had.
+pub(super) async fn ready(sandbox: &Sandbox) -> Result<()> {
+    let Sandbox { engine, image, .. } = sandbox;
+    if engine.image(image).await?.is_some() || engine.remote_digest(image).await.is_some() {
         return Ok(());
     }
-    let run = new_run(settings, puppetfile, &settings.work).await?;
-    let output = run.r10k("check", CHECK_TIME_LIMIT, None).await?;
-    let outcome = if output.status.success() {
-        Ok(())
-    } else {
-        let problems = run.problems(&output, puppetfile);
-        if problems.iter().any(|problem| problem.message.contains("Git provider")) {
-            Err(Error::unavailable("puppet", "r10k finds no git: apt-get install git"))
-        } else {
-            let description = described("r10k refuses the Puppetfile", &problems, &output);
-            Err(Error::Invalid { description, problems })
-        }
-    };
-    remove(run).await?;
-    outcome
+    let reason = format!(
+        "the image '{image}' (CRANE_R10K_IMAGE) is neither on the engine nor at its registry: \
+         docker build -t {image} contexts/r10k"
+    );
+    Err(Error::unavailable("puppet", reason))
 }
 
-/// Installs all modules into the context's directory, or changes nothing in it.
+/// Lets r10k install the Puppetfile into the context's directory, or changes nothing in it. The
+/// container carries the labels.
+///
+/// Dropping this does not end the container: it is removed by its labels.
 pub(super) async fn install(
+    sandbox: &Sandbox,
     settings: &Settings,
-    puppetfile: &Puppetfile,
+    text: &str,
     context: &Path,
+    labels: &BTreeMap<String, String>,
     log: &Log,
-) -> Result<Vec<Installed>> {
-    for warning in warnings(settings, puppetfile) {
-        log.write(Channel::Log, format!("WARN -> {warning}")).await;
+) -> Result<Brought> {
+    // What is not understood of it is r10k's to understand.
+    let (known, _) = puppetfile::parse(text)?;
+    // One that a Crane started which is no more.
+    sandbox.engine.remove_containers_labelled(labels).await?;
+    bring_image(sandbox, log).await?;
+    let place = context.to_owned();
+    let scratch =
+        blocking(move || Scratch::make(&place, STAGING_PREFIX).map(Arc::new).map_err(Fault::Own))
+            .await?;
+    let body = container::body(sandbox, labels);
+    let id = sandbox.engine.create_container(&container::name(), body).await?;
+    let run = run(sandbox, settings, &id, text, &known, &scratch, log);
+    let ran = timeout(settings.time_limit, run).await.unwrap_or_else(|_| {
+        let seconds = settings.time_limit.as_secs();
+        Err(Error::failed(format!("r10k was not done after {seconds} s, and was ended")))
+    });
+    let removed = sandbox.engine.remove_container(&id, Grace::None).await;
+    ran?;
+    removed?;
+    put_in_place(known, context, scratch).await
+}
+
+async fn bring_image(sandbox: &Sandbox, log: &Log) -> Result<()> {
+    let Sandbox { engine, image, login, .. } = sandbox;
+    if engine.image(image).await?.is_some() {
+        return Ok(());
     }
-    let run = new_run(settings, puppetfile, context).await?;
-    if !puppetfile.modules.is_empty() {
-        let output = run.r10k("install", settings.time_limit, Some(log)).await?;
-        if !output.status.success() {
-            let problems = run.problems(&output, puppetfile);
-            let description = described("r10k could not install the modules", &problems, &output);
-            remove(run).await?;
-            let error = Error::failed_with(description, problems);
-            let passes = failures::may_pass(&output.lines);
-            return Err(if passes { error.may_pass(None) } else { error });
+    log.write(Channel::Log, format!("{image}: pulling it, r10k is in there")).await;
+    engine.pull_image(image, login.as_ref(), Channel::Log, log).await
+}
+
+/// Runs r10k in a container that was made for it. What it made is then in the scratch directory, in
+/// `tree`.
+async fn run(
+    sandbox: &Sandbox,
+    settings: &Settings,
+    id: &str,
+    text: &str,
+    known: &Puppetfile,
+    scratch: &Arc<Scratch>,
+    log: &Log,
+) -> Result<()> {
+    let engine = &sandbox.engine;
+    let input = container::input(settings, text, known).map_err(Error::internal)?;
+    engine.put_into_container(id, "/", input).await?;
+    let output = engine.container_output(id).await?;
+    engine.start_container(id).await?;
+    let (lines, ended) = follow(sandbox, id, output, log).await?;
+    if ended.code != 0 {
+        return Err(failed(sandbox, ended, &lines, known));
+    }
+    take(sandbox, id, scratch).await
+}
+
+/// Passes on what is printed until r10k has ended; gives the last lines.
+async fn follow(
+    sandbox: &Sandbox,
+    id: &str,
+    mut output: engine::Output,
+    log: &Log,
+) -> Result<(Vec<String>, Ended)> {
+    let engine = &sandbox.engine;
+    let mut kept: VecDeque<String> = VecDeque::new();
+    let (mut out, mut err) = (Lines::default(), Lines::default());
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    let mut printing = true;
+    let end = engine.container_end(id);
+    tokio::pin!(end);
+    let mut ended = None;
+    // It may close its outputs long before it ends, and what it printed may come late.
+    while printing || ended.is_none() {
+        let mut lines = tokio::select! {
+            piece = output.next(), if printing => match piece? {
+                Some((Stream::Out, bytes)) => out.of(&bytes),
+                Some((Stream::Err, bytes)) => err.of(&bytes),
+                None => {
+                    printing = false;
+                    out.rest().into_iter().chain(err.rest()).collect()
+                }
+            },
+            end = &mut end, if ended.is_none() => {
+                ended = Some(end?);
+                continue;
+            }
+            _ = looks.tick(), if ended.is_none() => {
+                in_bounds(sandbox, id).await?;
+                continue;
+            }
+        };
+        for line in &mut lines {
+            // The directories of the container say nothing to the reader of a log.
+            *line = line.replace(container::TREE_SLASH, "").replace(container::ROOT_SLASH, "");
+            log.write(Channel::Log, line.clone()).await;
+        }
+        kept.extend(lines);
+        kept.drain(..kept.len().saturating_sub(KEPT_LINES));
+    }
+    let ended = ended.ok_or_else(|| Error::internal("a container without an end"))?;
+    Ok((kept.into(), ended))
+}
+
+async fn in_bounds(sandbox: &Sandbox, id: &str) -> Result<()> {
+    match sandbox.engine.container_size(id).await {
+        Ok(size) if size > DISK => Err(too_much()),
+        Ok(_) => Ok(()),
+        // It has just ended, or the engine is busy: the next look tells.
+        Err(error) => {
+            tracing::debug!(%error, "the size of a container is not known");
+            Ok(())
         }
     }
-    let (copy, place) = (puppetfile.clone(), context.to_owned());
-    // The run goes along: were it dropped beside this, its directory would be removed while the
-    // work in it goes on.
-    let run =
-        blocking(move || tree::finish(&copy, &run.path("tree"), &place).map(|()| run)).await?;
-    // A few renames, and no await between them at which this could be dropped.
-    tree::swap(&tree::managed(puppetfile), &run.path("tree"), context, &run.path("retired"))
-        .map_err(Error::internal)?;
-    remove(run).await?;
-    let (copy, place) = (puppetfile.clone(), context.to_owned());
-    blocking(move || Ok(installed(&copy, &place))).await
 }
 
-fn installed(puppetfile: &Puppetfile, context: &Path) -> Vec<Installed> {
-    let modules = puppetfile.modules.iter();
-    modules
-        .map(|module| Installed {
-            name: module.full_name(),
-            path: module.path(),
-            version: tree::version(context, module),
-        })
-        .collect()
+fn too_much() -> Error {
+    Error::failed(format!("r10k wrote more than {} GiB, and was ended", DISK >> 30))
 }
 
-/// What the user should know, and what r10k does not say.
-fn warnings(settings: &Settings, puppetfile: &Puppetfile) -> Vec<String> {
-    let mut warnings: Vec<String> = puppetfile.warnings.iter().map(ToString::to_string).collect();
-    if let Some(forge) = &puppetfile.forge
-        && settings.forge.as_deref() != Some(forge.value.as_str())
-    {
-        let message = match &settings.forge {
-            Some(used) => format!("this `forge` is ignored, modules come from {used}"),
-            None => "`forge` is ignored, modules come from the Puppet Forge".into(),
-        };
-        warnings.push(forge.at.problem(message).to_string());
+/// The error of a run that did not end well, with r10k's own words.
+fn failed(sandbox: &Sandbox, ended: Ended, lines: &[String], known: &Puppetfile) -> Error {
+    if ended.out_of_memory {
+        return Error::failed(format!(
+            "r10k needed more memory than the {} MiB that it is given (CRANE_R10K_MEMORY), and was \
+             ended",
+            sandbox.memory >> 20
+        ));
     }
-    warnings
-}
-
-/// One sentence that holds without the problems: with the first of them, or r10k's last words.
-fn described(what: &str, problems: &[Problem], output: &Output) -> String {
-    match problems {
-        [] => match output.lines.iter().rev().find(|line| !line.is_empty()) {
+    // In the words of the engine's init, which starts it.
+    if ended.code == NOT_FOUND && lines.iter().any(|line| line.contains("exec r10k failed")) {
+        let reason = format!("there is no r10k in the image '{}'", sandbox.image);
+        return Error::unavailable("puppet", reason);
+    }
+    let problems = failures::problems(lines, known);
+    let what = "r10k could not install the modules";
+    let description = match &problems[..] {
+        [] => match lines.iter().rev().find(|line| !line.is_empty()) {
             Some(line) => format!("{what}: {line}"),
-            None => format!("{what}: it ended with {}", output.status),
+            None => format!("{what}: it ended with the exit code {}", ended.code),
         },
         [only] => format!("{what}: {only}"),
         [first, rest @ ..] => format!("{what}: {first} (and {} more)", rest.len()),
-    }
-}
-
-/// The first line of `r10k version`, as `r10k 3.15.4`.
-pub(super) async fn version() -> Result<String> {
-    let mark = uuid::Uuid::new_v4().to_string();
-    let root = Path::new("/");
-    let command = Command {
-        program: "r10k",
-        arguments: vec!["version".into()],
-        directory: root,
-        environment: environment(root, root),
-        mark: OsStr::new(&mark),
-        time_limit: CHECK_TIME_LIMIT,
-        replacements: Vec::new(),
     };
-    let output = command::run(command, None).await.map_err(failure)?;
-    match output.lines.first() {
-        Some(line) if output.status.success() => Ok(line.clone()),
-        _ => Err(Error::unavailable("puppet", described("r10k does not run", &[], &output))),
-    }
+    let error = Error::failed_with(description, problems);
+    if failures::may_pass(lines) { error.may_pass(None) } else { error }
 }
 
-async fn new_run(settings: &Settings, puppetfile: &Puppetfile, parent: &Path) -> Result<Run> {
-    let (settings, puppetfile) = (settings.clone(), puppetfile.clone());
-    let parent = parent.to_owned();
-    blocking(move || Run::new(&settings, &puppetfile, &parent)).await
-}
-
-/// Removes what the run wrote, which may be much.
-async fn remove(run: Run) -> Result<()> {
+/// Fetches what r10k made, and unpacks what is good of it.
+async fn take(sandbox: &Sandbox, id: &str, scratch: &Arc<Scratch>) -> Result<()> {
+    let tar = scratch.path().join("tar");
+    let mut file = tokio::fs::File::create(&tar).await.map_err(Error::of_file)?;
+    let tree = container::TREE_SLASH.trim_end_matches('/');
+    let taken = sandbox.engine.take_from_container(id, tree, &mut file, DISK).await;
+    taken.map_err(|error| match error {
+        Error::TooLarge(_) => too_much(),
+        Error::NotFound(_) => Error::failed("what r10k installed is not there any more"),
+        error => error,
+    })?;
+    let cancel = CancelOnDrop::default();
+    let (held, cancelled) = (scratch.clone(), cancel.0.clone());
     blocking(move || {
-        drop(run);
-        Ok(())
+        let tree = held.path().join("tree");
+        taken::unpack(&tar, &tree, &cancelled)?;
+        Ok(std::fs::remove_file(&tar)?)
     })
     .await
 }
 
+/// Puts what was taken into the context, and says what it is.
+async fn put_in_place(known: Puppetfile, context: &Path, scratch: Arc<Scratch>) -> Result<Brought> {
+    let (held, place) = (scratch.clone(), context.to_owned());
+    let (brought, directories) = blocking(move || {
+        let tree = held.path().join("tree");
+        // Modules that are `local` were never in the container.
+        tree::finish(&known, &tree, &place)?;
+        Ok((found::modules(&tree, &known)?, found::directories(&tree)?))
+    })
+    .await?;
+    // A few renames, and no await between them at which this could be dropped.
+    let retired = scratch.path().join("retired");
+    tree::swap(&directories, &scratch.path().join("tree"), context, &retired)
+        .map_err(Error::internal)?;
+    blocking(move || {
+        drop(scratch);
+        Ok(())
+    })
+    .await?;
+    Ok(brought)
+}
+
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    work: impl FnOnce() -> super::fault::Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(Error::internal)
+    let done = tokio::task::spawn_blocking(work).await.map_err(Error::internal)?;
+    done.map_err(|fault| match fault {
+        Fault::Own(error) => Error::of_file(error),
+        fault => Error::failed(format!("what r10k installed is refused: {fault}")),
+    })
 }

@@ -1,7 +1,6 @@
 //! Directories that belong to one run, and are gone with it.
 
 use std::{
-    ffi::OsStr,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt,
@@ -9,8 +8,6 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-
-use super::command;
 
 /// A directory that is removed when this is dropped. While it is held, it is locked; one that is
 /// not locked was left behind by a Crane that was killed.
@@ -20,11 +17,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes `<parent>/<prefix><random>`, and removes what was left behind beside it, with the
-    /// processes that still write to it. Blocks.
+    /// Makes `<parent>/<prefix><random>`, and removes what was left behind beside it. Blocks.
     pub fn make(parent: &Path, prefix: &str) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
-        // The path is also the mark of the processes, and has to be the same at the next start.
         let parent = &parent.canonicalize()?;
         // Between making a directory and locking it, it looks like one left behind.
         let parent_lock = File::open(parent)?;
@@ -47,11 +42,6 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// What tells the processes that work in this directory from others.
-    pub(super) fn mark(&self) -> &OsStr {
-        self.path.as_os_str()
-    }
 }
 
 impl Drop for Scratch {
@@ -72,7 +62,6 @@ fn remove_if_left_behind(path: &Path) -> io::Result<()> {
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(());
     }
-    command::end(path.as_os_str());
     fs::remove_dir_all(path)
 }
 

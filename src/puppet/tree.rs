@@ -10,15 +10,13 @@ use std::{
     path::Path,
 };
 
-use serde::Deserialize;
-
 use super::puppetfile::{Module, Puppetfile, Source};
 
 /// Larger files are no metadata; the largest on the Forge have some 10 kB.
 pub(super) const METADATA_BYTES: u64 = 1024 * 1024;
 
-/// Longer texts are no version.
-const VERSION_CHARACTERS: usize = 64;
+/// Longer texts are no version and no name.
+const TEXT_CHARACTERS: usize = 64;
 
 /// The directories that the Puppetfile manages, relative to the context, none inside another.
 ///
@@ -172,20 +170,21 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 /// The version in a module's `metadata.json`; none where there is no such file or it has none.
 pub(super) fn version(context: &Path, module: &Module) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        version: String,
-    }
-    let path = context.join(module.path()).join("metadata.json");
+    stated(&context.join(module.path()), "version")
+}
+
+/// A short text in the `metadata.json` of a directory, by its key.
+pub(super) fn stated(module: &Path, key: &str) -> Option<String> {
+    let path = module.join("metadata.json");
     // A link could name any file of the server.
     let there = fs::symlink_metadata(&path).ok()?;
     if !there.is_file() || there.len() > METADATA_BYTES {
         return None;
     }
-    let metadata: Metadata = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-    let plain = metadata.version.chars().count() <= VERSION_CHARACTERS
-        && !metadata.version.contains(char::is_control);
-    plain.then_some(metadata.version)
+    let metadata: serde_json::Value = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+    let text = metadata.get(key)?.as_str()?;
+    let plain = text.chars().count() <= TEXT_CHARACTERS && !text.contains(char::is_control);
+    plain.then(|| text.to_owned())
 }
 
 #[cfg(test)]

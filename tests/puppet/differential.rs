@@ -109,7 +109,9 @@ impl Bench {
             work: home.join("work"),
             forge: Some(forge.to_owned()),
             time_limit: Duration::from_secs(60),
-            engine: Engine::Native(native.unwrap()),
+            engine: Engine::Native,
+            native: native.unwrap(),
+            r10k: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { home: home.to_owned(), environment: Vec::new(), settings, runtime }
@@ -146,7 +148,7 @@ impl Bench {
         text: &str,
         options: &Options,
     ) -> Result<Outcome> {
-        let parsed = puppet::check_for(&self.settings.engine, options.compat, text)?;
+        let parsed = puppet::check_for(options.compat, text)?;
         // Nobody reads it.
         let log = Log::new(tokio::sync::mpsc::channel(1).0);
         let install = puppet::install_with(&self.settings, &parsed, root, options, &log);

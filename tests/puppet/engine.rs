@@ -229,7 +229,7 @@ fn what_stands_is_left_and_what_was_changed_is_told() {
     let root = home.path().join("root");
     fs::create_dir(&root).unwrap();
     let text = module(&server, "tag: 'v1'");
-    let parsed = puppet::check_for(&bench.settings.engine, Compat::R10k3, &text).unwrap();
+    let parsed = puppet::check_for(Compat::R10k3, &text).unwrap();
     let log = Log::new(tokio::sync::mpsc::channel(1).0);
     let options = Options { compat: Compat::R10k3, ..Options::default() };
     let bring = || {
@@ -390,7 +390,7 @@ fn an_installation_that_is_dropped_leaves_nothing() {
     let bench = Bench::new(home.path(), "http://127.0.0.1:1");
     let root = home.path().join("root");
     fs::create_dir_all(root.join("modules/old")).unwrap();
-    let parsed = puppet::check_for(&bench.settings.engine, Compat::R10k3, &text).unwrap();
+    let parsed = puppet::check_for(Compat::R10k3, &text).unwrap();
     let log = Log::new(tokio::sync::mpsc::channel(1).0);
     let options = Options { compat: Compat::R10k3, ..Options::default() };
     let install = puppet::install_with(&bench.settings, &parsed, &root, &options, &log);

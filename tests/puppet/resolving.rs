@@ -274,8 +274,7 @@ fn what_stands_is_known_with_what_was_added() {
     let keeping = NativeSettings { keep_tags: true, ..NativeSettings::default() };
     let bench = Bench::with(&world.home.path().join("bench"), &world.forge.url, keeping);
     let root = world.root();
-    let parsed =
-        puppet::check_for(&bench.settings.engine, Compat::R10k5, "mod 'crane/a', '1.0.0'").unwrap();
+    let parsed = puppet::check_for(Compat::R10k5, "mod 'crane/a', '1.0.0'").unwrap();
     let log = crane::model::Log::new(tokio::sync::mpsc::channel(1).0);
     let bring = || {
         let options = resolving();

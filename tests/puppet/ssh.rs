@@ -296,7 +296,7 @@ fn a_server_that_sends_without_end_is_left_and_so_is_one_nobody_waits_for() {
     let server = Sshd::start(&home.path().join("silent"), "ForceCommand sleep 60");
     let bench = bench(home.path(), "given-up", server.settings());
     let text = module(&server, &place, "branch: 'main'");
-    let parsed = crane::puppet::check_for(&bench.settings.engine, Compat::R10k5, &text).unwrap();
+    let parsed = crane::puppet::check_for(Compat::R10k5, &text).unwrap();
     bench.runtime.block_on(async {
         let log = crane::model::Log::new(tokio::sync::mpsc::channel(1).0);
         let root = home.path().join("root");

@@ -95,20 +95,6 @@ pub(crate) fn assert_closed(mut connection: std::net::TcpStream) {
     connection.read_to_end(&mut asked).expect("it waits for an answer still");
 }
 
-/// The processes that work in a directory, by their environment; r10k and every git it starts.
-pub(crate) fn processes(directory: &std::path::Path) -> Vec<String> {
-    let directory = directory.canonicalize().unwrap();
-    let mark = format!("CRANE_RUN={}/", directory.display());
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let marked = entries.filter(|entry| {
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
-    });
-    marked
-        .map(|entry| std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default())
-        .collect()
-}
-
 /// Waits until something is so, because an engine may take a moment; fails after `seconds`.
 pub(crate) async fn within(seconds: u64, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {

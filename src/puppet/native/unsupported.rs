@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        puppetfile::{Module, Puppetfile, ReferenceName, Source, Version},
+        puppetfile::{Module, Puppetfile, ReferenceName, SUBVERSION, Source, Version},
         versions::Range,
     },
     Compat,
@@ -60,10 +60,10 @@ fn in_module(module: &Module, compat: Compat) -> Vec<Problem> {
                 _ => {}
             }
         }
-        Source::Svn => problems.push(module.at.problem(
-            "modules from Subversion are not supported: through `svn:externals` a repository \
-             makes the server fetch from anywhere, also from its own files. Use git or a tarball",
-        )),
+        Source::Svn => problems.push(module.at.problem(format!(
+            "{SUBVERSION}: through `svn:externals` a repository makes the server fetch from \
+             anywhere, also from its own files. Use git or a tarball"
+        ))),
         Source::Tarball(_) | Source::Local => {}
     }
     problems

@@ -1,12 +1,24 @@
 //! What is said about Ruby that is not part of the accepted language: its name, and the way out.
 
 use super::token::{Kind, Literal};
+use crate::error::Problem;
 
 /// Longer names are cut: a problem is a sentence, not a copy of the file.
 const SHOWN: usize = 60;
 
 /// Why it is refused; every refusal ends with what to do instead.
 const NOT_RUN: &str = "and Crane runs no Ruby";
+
+/// What the parser leaves out of the language, though it would do no harm.
+const NOT_UNDERSTOOD: &str = "is not understood";
+
+/// What no engine of Crane's own fetches from.
+pub(in super::super) const SUBVERSION: &str = "modules from Subversion are not supported";
+
+/// Whether a problem is one with the file only for Crane: r10k, which runs all of Ruby, would do it.
+pub(in super::super) fn is_for_r10k(problem: &Problem) -> bool {
+    [NOT_RUN, NOT_UNDERSTOOD, SUBVERSION].iter().any(|words| problem.message.contains(words))
+}
 
 /// Text of the user's, fit to stand in a sentence.
 pub(super) fn shown(text: &str) -> String {
@@ -102,12 +114,12 @@ pub(super) fn literal(literal: Literal) -> String {
             format!("`%x` runs a command, {NOT_RUN}: write its output as a literal")
         }
         Literal::Percent(letter) => {
-            format!("`%{letter}` is not understood: write strings in quotes, arrays in brackets")
+            format!("`%{letter}` {NOT_UNDERSTOOD}: write strings in quotes, arrays in brackets")
         }
-        Literal::Regexp => "a regular expression is not understood here: write a string".into(),
-        Literal::Heredoc => "a heredoc is not understood here: write a string in quotes".into(),
+        Literal::Regexp => format!("a regular expression {NOT_UNDERSTOOD} here: write a string"),
+        Literal::Heredoc => format!("a heredoc {NOT_UNDERSTOOD} here: write a string in quotes"),
         Literal::Character => {
-            "a character literal (`?a`) is not understood here: write a string in quotes".into()
+            format!("a character literal (`?a`) {NOT_UNDERSTOOD} here: write a string in quotes")
         }
         Literal::Global => format!("a global variable is Ruby code, {NOT_RUN}: write a literal"),
         Literal::Instance => {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::{
     super::puppetfile::{PATH, Position, Puppetfile, Source, Version, without_credentials},
     passing,
-    rendered::Rendered,
 };
 use crate::error::Problem;
 
@@ -17,16 +16,14 @@ const CONCURRENT: &str = "Error during concurrent deploy of a module: ";
 
 /// One problem for each error that r10k reports. Lines without a level belong to the error before
 /// them; where there is none before them they are one, as `puppetfile check` prints it.
-pub(super) fn problems(
-    lines: &[String],
-    puppetfile: &Puppetfile,
-    rendered: &Rendered,
-) -> Vec<Problem> {
+///
+/// `puppetfile` is as much of the file as is plainly declared; r10k may know more of it.
+pub(super) fn problems(lines: &[String], puppetfile: &Puppetfile) -> Vec<Problem> {
     let places = places(puppetfile);
     let mut problems: Vec<Problem> = Vec::new();
     for error in errors(lines) {
         let message = message(&error);
-        let problem = match place(&error, &places, rendered) {
+        let problem = match place(&error, &places) {
             Some(place) => place.problem(message),
             None => Problem::new(PATH, message),
         };
@@ -111,18 +108,14 @@ fn places(puppetfile: &Puppetfile) -> HashMap<String, Position> {
     places
 }
 
-fn place(
-    error: &[&str],
-    places: &HashMap<String, Position>,
-    rendered: &Rendered,
-) -> Option<Position> {
+fn place(error: &[&str], places: &HashMap<String, Position>) -> Option<Position> {
     let mut words = error.iter().flat_map(|line| line.split_whitespace());
     words.find_map(|word| {
         let word = word.trim_end_matches([',', '.', ':', ';']);
         places.get(word).copied().or_else(|| {
-            // `Puppetfile:3:in ...`, as Ruby names a line of the file it was given.
+            // `Puppetfile:3:in ...`, as Ruby names a line; it knows no columns.
             let line = word.strip_prefix("Puppetfile:")?.split(':').next()?;
-            rendered.origin(line.parse().ok()?)
+            Some(Position { line: line.parse().ok()?, column: 1 })
         })
     })
 }
@@ -140,7 +133,7 @@ mod tests {
                     mod 'none/none'";
         let puppetfile = crate::puppet::check(text).unwrap();
         let lines: Vec<String> = printed.lines().map(|line| line.trim().to_owned()).collect();
-        let problems = problems(&lines, &puppetfile, &Rendered::new(&puppetfile));
+        let problems = problems(&lines, &puppetfile);
         problems.iter().map(ToString::to_string).collect()
     }
 
@@ -196,7 +189,7 @@ mod tests {
             Original exception:
             Puppetfile:5:in `evaluate': something is wrong
             with it";
-        let expected = "puppetfile:5:5: Puppetfile:5:in `evaluate': something is wrong with it";
+        let expected = "puppetfile:5:1: Puppetfile:5:in `evaluate': something is wrong with it";
         assert_eq!(told(printed), [expected]);
         assert_eq!(told("Syntax OK"), ["puppetfile: Syntax OK"]);
         assert_eq!(told(""), Vec::<String>::new());

@@ -8,6 +8,8 @@
 
 mod extract;
 
+pub(in super::super) use self::extract::unpack_made;
+
 use std::{
     fs,
     io::{self, Write},
@@ -36,6 +38,8 @@ pub(super) enum Kind {
     Forge,
     /// The archive is the module (`R10K::Tarball#unpack`).
     Plain,
+    /// A program made it that Crane runs: as a tarball, and Crane can read and remove all of it.
+    Made,
 }
 
 /// One in the cache.
@@ -175,7 +179,7 @@ pub(super) async fn unpack(
             let _held = held;
             let target = run.path().join("tree").join(module);
             let place = match kind {
-                Kind::Plain => target.clone(),
+                Kind::Plain | Kind::Made => target.clone(),
                 Kind::Forge => {
                     run.path().join("unpacked").join(uuid::Uuid::new_v4().simple().to_string())
                 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub(super) use self::archives::put;
+pub(super) use self::archives::{put, unpack_made};
 
 use super::{
     bounds::Cancelled,

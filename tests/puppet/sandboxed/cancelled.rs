@@ -1,12 +1,7 @@
-//! Installations that are dropped, that take too long, or whose Crane was killed: nothing of them
-//! is left, neither processes nor directories.
+//! Installations that are dropped, that take too long, or whose Crane was killed: their containers
+//! end, and nothing of them is left.
 
-use std::{
-    fs,
-    os::unix::process::CommandExt,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use crane::{
     error::Error,
@@ -15,8 +10,7 @@ use crane::{
 };
 use tokio::net::TcpListener;
 
-use super::{entries, install, settings};
-use crate::support::processes;
+use super::{Case, entries, install};
 
 /// A git server that takes connections and never says a word.
 async fn silent_server() -> (TcpListener, String) {
@@ -31,59 +25,63 @@ fn log() -> Log {
 }
 
 #[tokio::test]
-async fn dropping_an_installation_ends_r10k_and_git() {
+async fn the_next_installation_removes_what_a_dropped_one_left() {
     let home = tempfile::tempdir().unwrap();
     let context = home.path().join("context");
     let (listener, url) = silent_server().await;
     let puppetfile = format!("mod 'x', git: '{url}', ref: 'main'\nmod 'puppetlabs/concat'");
-    let parsed = puppet::check(&puppetfile).unwrap();
-    let settings = settings(home.path());
+    let sandbox = Case::new(home.path());
     let log = log();
-    let mut installation = Box::pin(puppet::install(&settings, &parsed, &context, &log));
+    let install =
+        puppet::install_by_r10k(&sandbox.settings, &puppetfile, &context, &sandbox.labels, &log);
+    let mut install = Box::pin(install);
     let connection = tokio::select! {
-        ended = &mut installation => panic!("{ended:?}"),
+        ended = &mut install => panic!("{ended:?}"),
         connection = listener.accept() => connection.unwrap(),
     };
-    let running = processes(home.path());
-    assert!(running.iter().any(|name| name.starts_with("git")), "{running:?}");
-    assert!(running.len() >= 3, "r10k, git and its helper: {running:?}");
-    drop(installation);
-    assert_eq!(processes(home.path()), Vec::<String>::new());
+    drop(install);
+    // A killed Crane leaves its container as well, and its directory.
+    assert!(sandbox.containers().contains("container crane-r10k-"), "{}", sandbox.containers());
     assert_eq!(entries(&context), Vec::<String>::new());
+    fs::create_dir_all(context.join("modules.staging-0123/tree/modules/x")).unwrap();
+    let (done, log) = sandbox.install(home.path(), "mod 'puppetlabs/concat', '7.3.1'").await;
+    assert!(done.is_ok(), "{done:?}\n{log}");
+    assert_eq!(entries(&context), ["modules"]);
     drop(connection);
 }
 
 #[tokio::test]
 async fn an_installation_that_takes_too_long_is_ended() {
     let home = tempfile::tempdir().unwrap();
-    let (_listener, url) = silent_server().await;
-    let parsed = puppet::check(&format!("mod 'x', git: '{url}', ref: 'main'")).unwrap();
+    let mut sandbox = Case::new(home.path());
     let limit = Duration::from_secs(3);
-    let settings = Settings { time_limit: limit, ..settings(home.path()) };
-    let context = home.path().join("context");
-    let error = puppet::install(&settings, &parsed, &context, &log()).await.unwrap_err();
-    assert!(matches!(error, Error::Failed { .. }), "{error:?}");
-    assert_eq!(error.to_string(), "r10k was not done after 3 s, and was ended");
-    assert_eq!(processes(home.path()), Vec::<String>::new());
-    assert_eq!(entries(&context), Vec::<String>::new());
+    sandbox.settings = Settings { time_limit: limit, ..sandbox.settings };
+    for text in ["loop {}", "$stdout.close; $stderr.close; sleep", "system('sleep 600')"] {
+        let (result, _) = sandbox.install(home.path(), text).await;
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Failed { .. }), "{error:?}");
+        assert_eq!(error.to_string(), "r10k was not done after 3 s, and was ended");
+    }
+    assert_eq!(entries(&home.path().join("context")), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_a_killed_crane_left_behind_goes_with_the_next_run() {
+async fn an_image_without_r10k_is_named() {
     let home = tempfile::tempdir().unwrap();
-    let context = home.path().join("context");
-    let left = context.join("modules.staging-0123");
-    fs::create_dir_all(left.join("tree/modules/x")).unwrap();
-    let left = left.canonicalize().unwrap();
-    let mut git = Command::new("sleep")
-        .arg("600")
-        .env("CRANE_RUN", &left)
-        .process_group(0)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (modules, log) = install(home.path(), "mod 'puppetlabs/concat', '7.3.1'").await;
-    assert!(modules.is_ok(), "{modules:?}\n{log}");
-    assert_eq!(entries(&context), ["modules"]);
-    assert!(!git.wait().unwrap().success());
+    let mut sandbox = Case::new(home.path());
+    let image = &mut sandbox.settings.r10k.as_mut().unwrap().image;
+    *image = crate::support::rig("RIG_BASE");
+    let (result, _) = sandbox.install(home.path(), "mod 'puppetlabs/concat', '7.3.1'").await;
+    let error = result.unwrap_err().to_string();
+    assert_eq!(error, "puppet: there is no r10k in the image 'debian-puppet:bookworm'");
+
+    assert!(puppet::ready(&sandbox.settings).await.is_ok());
+    let image = &mut sandbox.settings.r10k.as_mut().unwrap().image;
+    *image = "127.0.0.1:1/no/r10k:1".to_owned();
+    let error = puppet::ready(&sandbox.settings).await.unwrap_err().to_string();
+    assert!(error.starts_with("puppet: the image '127.0.0.1:1/no/r10k:1' (CRANE_R10K_"), "{error}");
+    let (result, _) = sandbox.install(home.path(), "").await;
+    assert!(result.unwrap_err().to_string().contains("127.0.0.1:1"));
+    // One that works still does.
+    assert!(install(home.path(), "").await.0.is_ok());
 }

@@ -4,14 +4,16 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use crane::{
     error::Error,
-    puppet::{self, Installed},
+    puppet::{Brought, State},
 };
 
-use super::{entries, install, problems, settings};
+use super::{Case, entries, install, problems};
 use crate::support::rig;
 
-fn installed(name: &str, path: &str, version: Option<&str>) -> Installed {
-    Installed { name: name.into(), path: path.into(), version: version.map(Into::into) }
+/// Name, path and version of each module.
+fn told(brought: &Brought) -> Vec<(&str, &str, Option<&str>)> {
+    let modules = brought.modules.iter();
+    modules.map(|one| (&*one.name, &*one.path, one.version.as_deref())).collect()
 }
 
 #[tokio::test]
@@ -36,39 +38,41 @@ async fn modules_come_from_git_the_forge_and_archives() {
     fs::create_dir_all(context.join("modules/old")).unwrap();
     fs::create_dir_all(context.join("images/web")).unwrap();
     fs::write(context.join("site.pp"), "include stdlib\n").unwrap();
+    let mut digest = None;
     for run in ["first", "second"] {
         let (modules, log) = install(home.path(), &puppetfile).await;
-        let modules = modules.unwrap_or_else(|error| panic!("{run}: {error}\n{log}"));
-        let names: Vec<_> = modules.iter().map(|module| (&*module.name, &*module.path)).collect();
+        let brought = modules.unwrap_or_else(|error| panic!("{run}: {error}\n{log}"));
         assert_eq!(
-            names,
+            told(&brought),
             [
-                ("puppetlabs/concat", "modules/concat"),
-                ("puppetlabs/inifile", "modules/inifile"),
-                ("stdlib", "modules/stdlib"),
-                ("apt", "site/apt"),
-                ("ntp", "modules/ntp"),
-                ("rsync", "modules/rsync"),
-                ("xinetd", "xinetd"),
-                ("archive", "more/modules/archive"),
+                ("puppetlabs/concat", "modules/concat", Some("7.3.1")),
+                ("puppetlabs/inifile", "modules/inifile", Some("5.4.0")),
+                ("ntp", "modules/ntp", Some("7.2.0")),
+                ("rsync", "modules/rsync", Some("1.1.0")),
+                ("stdlib", "modules/stdlib", Some("8.5.0")),
+                // r10k unpacks archives as they are, and this one has a directory around the module.
+                ("archive", "more/modules/archive", None),
+                ("apt", "site/apt", Some("9.0.1")),
+                ("xinetd", "xinetd", Some("3.0.0")),
             ]
         );
-        assert_eq!(modules[0].version.as_deref(), Some("7.3.1"));
-        assert_eq!(modules[2].version.as_deref(), Some("8.5.0"));
-        // r10k unpacks archives as they are, and this one has a directory around the module.
-        assert_eq!(modules[7].version, None);
-        for module in &modules[..7] {
+        for module in &brought.modules {
             let directory = context.join(&module.path);
-            assert!(directory.join("metadata.json").is_file(), "{module:?}");
-            assert!(!directory.join(".git").exists(), "{module:?}");
+            let whole = module.name == "archive" || directory.join("metadata.json").is_file();
+            assert!(whole && !directory.join(".git").exists(), "{module:?}");
+            assert_eq!((&*module.source, &module.commit), ("r10k", &None));
+            assert!(module.digest.starts_with("sha256:"), "{module:?}");
         }
+        assert_eq!(brought.modules[0].licence.as_deref(), Some("Apache-2.0"));
+        assert_eq!(brought.modules[0].dependencies[0].state, State::Met);
         let expected = ["images", "modules", "more", "site", "site.pp", "xinetd"];
         assert_eq!(entries(&context), expected);
         let expected = ["concat", "inifile", "ntp", "rsync", "stdlib"];
         assert_eq!(entries(&context.join("modules")), expected);
         assert!(log.contains("INFO  -> Deploying module to modules/stdlib\n"), "{log}");
-        assert!(log.contains("no branch, tag or commit is named"), "{log}");
-        assert!(!log.contains("staging"), "{log}");
+        assert!(!log.contains("/crane"), "{log}");
+        let before = digest.replace(brought.digest.clone());
+        assert!(before.is_none_or(|before| before == brought.digest));
     }
 }
 
@@ -78,7 +82,8 @@ async fn nothing_changes_when_one_module_fails() {
     let context = home.path().join("context");
     let (git, forge) = (rig("RIG_GIT"), rig("RIG_FORGE"));
     let (before, _) = install(home.path(), "mod 'puppetlabs/concat', '7.3.1'").await;
-    assert_eq!(before.unwrap(), [installed("puppetlabs/concat", "modules/concat", Some("7.3.1"))]);
+    let concat = ("puppetlabs/concat", "modules/concat", Some("7.3.1"));
+    assert_eq!(told(&before.unwrap()), [concat]);
     let with_credentials = git.replace("://", "://user:secret@");
     for (puppetfile, problem) in [
         (
@@ -118,7 +123,7 @@ async fn nothing_changes_when_one_module_fails() {
         assert_eq!(entries(&context.join("modules")), ["concat"]);
     }
     let (after, _) = install(home.path(), "mod 'puppetlabs/stdlib', '8.5.0'").await;
-    assert_eq!(after.unwrap(), [installed("puppetlabs/stdlib", "modules/stdlib", Some("8.5.0"))]);
+    assert_eq!(told(&after.unwrap()), [("puppetlabs/stdlib", "modules/stdlib", Some("8.5.0"))]);
     assert_eq!(entries(&context.join("modules")), ["stdlib"]);
 }
 
@@ -140,13 +145,49 @@ async fn several_installations_at_once_do_not_see_each_other() {
 #[tokio::test]
 async fn a_puppetfile_without_modules_makes_an_empty_directory() {
     let home = tempfile::tempdir().unwrap();
-    let (modules, log) = install(home.path(), "forge 'https://forge.example.com'\n").await;
-    assert_eq!(modules.unwrap(), []);
-    assert_eq!(entries(&home.path().join("context")), ["modules"]);
-    let forge = rig("RIG_FORGE");
-    let expected =
-        format!("WARN -> puppetfile:1:7: this `forge` is ignored, modules come from {forge}\n");
-    assert_eq!(log, expected);
+    for text in ["", "forge 'https://forge.example.com'\n", "if false\nmod 'x/y'\nend\n"] {
+        let (brought, log) = install(home.path(), text).await;
+        let brought = brought.unwrap_or_else(|error| panic!("{text}: {error}\n{log}"));
+        assert_eq!(brought.modules, []);
+        assert_eq!(entries(&home.path().join("context")), ["modules"]);
+    }
+}
+
+#[tokio::test]
+async fn it_is_ruby() {
+    let home = tempfile::tempdir().unwrap();
+    let git = rig("RIG_GIT");
+    let puppetfile = format!(
+        "require 'json'\n\
+         moduledir ENV['NOWHERE'] || 'site/modules'\n\
+         {{ 'stdlib' => 'v8.5.0' }}.each do |name, tag|\n\
+           mod name, git: \"{git}/puppetlabs-#{{name}}.git\", tag: tag\n\
+         end\n\
+         mod 'puppetlabs/concat', `echo 7.3.1`.strip if RUBY_VERSION > '2'\n\
+         puts JSON.generate(ruby: true)\n"
+    );
+    let (brought, log) = install(home.path(), &puppetfile).await;
+    let brought = brought.unwrap_or_else(|error| panic!("{error}\n{log}"));
+    let expected = [
+        ("puppetlabs/concat", "site/modules/concat", Some("7.3.1")),
+        ("puppetlabs/stdlib", "site/modules/stdlib", Some("8.5.0")),
+    ];
+    assert_eq!(told(&brought), expected);
+    assert!(log.contains("{\"ruby\":true}\n"), "{log}");
+}
+
+#[tokio::test]
+async fn what_ruby_says_is_told_with_its_line() {
+    let home = tempfile::tempdir().unwrap();
+    for (text, told) in [
+        ("\nraise 'not so'\n", "puppetfile: not so"),
+        ("mod 'puppetlabs/concat', '7.3.1'\n\nmod(\n", "syntax error"),
+        ("mod 'a/b'\nexit 3\n", "r10k could not install the modules: "),
+    ] {
+        let (result, log) = install(home.path(), text).await;
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(told), "{text}: {error}\n{log}");
+    }
 }
 
 #[tokio::test]
@@ -159,13 +200,13 @@ async fn local_modules_stay_as_they_are() {
     symlink("init.pp", mine.join("manifests/link.pp")).unwrap();
     let puppetfile = "mod 'mine', local: true\nmod 'absent', local: true\n\
                       mod 'puppetlabs/concat', '7.3.1'";
-    let (modules, log) = install(home.path(), puppetfile).await;
+    let (brought, log) = install(home.path(), puppetfile).await;
+    let brought = brought.unwrap_or_else(|error| panic!("{error}\n{log}"));
     let expected = [
-        installed("mine", "modules/mine", Some("0.1.0")),
-        installed("absent", "modules/absent", None),
-        installed("puppetlabs/concat", "modules/concat", Some("7.3.1")),
+        ("puppetlabs/concat", "modules/concat", Some("7.3.1")),
+        ("mine", "modules/mine", Some("0.1.0")),
     ];
-    assert_eq!(modules.unwrap_or_else(|error| panic!("{error}\n{log}")), expected);
+    assert_eq!(told(&brought), expected);
     assert_eq!(entries(&home.path().join("context/modules")), ["concat", "mine"]);
     assert_eq!(fs::read_to_string(mine.join("manifests/init.pp")).unwrap(), "class mine { }\n");
     assert_eq!(fs::read_link(mine.join("manifests/link.pp")).unwrap(), Path::new("init.pp"));
@@ -179,28 +220,8 @@ async fn a_link_in_the_context_is_not_followed() {
     fs::create_dir(&outside).unwrap();
     symlink(&outside, home.path().join("context/site")).unwrap();
     let puppetfile = "moduledir 'site/modules'\nmod 'puppetlabs/concat', '7.3.1'";
-    let (result, _) = install(home.path(), puppetfile).await;
+    let (result, _) = Case::new(home.path()).install(home.path(), puppetfile).await;
     assert!(matches!(result, Err(Error::Internal(_))), "{result:?}");
     assert_eq!(entries(&outside), Vec::<String>::new());
     assert_eq!(entries(&home.path().join("context")), ["site"]);
-}
-
-#[tokio::test]
-async fn r10k_checks_what_crane_accepts() {
-    let home = tempfile::tempdir().unwrap();
-    let settings = settings(home.path());
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/puppetfiles/accepted");
-    for name in entries(&corpus) {
-        let text = fs::read_to_string(corpus.join(&name)).unwrap();
-        let puppetfile = puppet::check(&text).unwrap();
-        let result = puppet::check_with_r10k(&settings, &puppetfile).await;
-        assert!(result.is_ok(), "{name}: {result:?}");
-    }
-    assert_eq!(entries(&settings.work), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn the_version_is_that_of_the_program() {
-    let version = puppet::version().await.unwrap();
-    assert!(version.starts_with("r10k "), "{version}");
 }

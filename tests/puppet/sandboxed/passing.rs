@@ -1,13 +1,9 @@
 //! Servers that are away or ill for now, and what is told of them.
 
-use crane::{
-    error::Error,
-    model::Log,
-    puppet::{self, Settings},
-};
+use crane::error::Error;
 use poem::{Route, endpoint::make_sync, http::StatusCode};
 
-use super::settings;
+use super::Case;
 use crate::registry::server::serve;
 
 #[tokio::test]
@@ -25,12 +21,9 @@ async fn what_may_pass_is_told_from_what_does_not() {
             format!("mod 'stdlib', type: 'tarball', source: '{server}/stdlib.tar.gz'"),
         ] {
             let home = tempfile::tempdir().unwrap();
-            let settings = Settings { forge: Some(server.clone()), ..settings(home.path()) };
-            let parsed = puppet::check(&puppetfile).unwrap();
-            let (lines, _) = tokio::sync::mpsc::channel(1);
-            let context = home.path().join("context");
-            let error =
-                puppet::install(&settings, &parsed, &context, &Log::new(lines)).await.unwrap_err();
+            let mut sandbox = Case::new(home.path());
+            sandbox.settings.forge = Some(server.clone());
+            let error = sandbox.install(home.path(), &puppetfile).await.0.unwrap_err();
             assert!(matches!(error, Error::Failed { .. }), "{error:?}");
             assert_eq!(error.retry().is_some(), passes, "{puppetfile}: {error:?}");
         }

@@ -51,17 +51,41 @@ pub(super) fn extract(
     let file = File::open(archive)?;
     let bound = file.metadata()?.len().saturating_mul(RATIO).saturating_add(ANYHOW);
     let reader = Bounded { inner: GzDecoder::new(io::BufReader::new(file)), left: bound };
+    unpack(reader, into, kind, Room::new(cancelled), &|path| Some(path.to_vec()))
+}
+
+/// Unpacks a tar that a program made which Crane runs; `place` says where an entry goes, or that it is
+/// left out. Blocks.
+pub(in crate::puppet) fn unpack_made(
+    tar: impl Read,
+    into: &Path,
+    room: Room<'_>,
+    place: impl Fn(&[String]) -> Option<Vec<String>>,
+) -> Result<()> {
+    unpack(tar, into, Kind::Made, room, &place).map(drop)
+}
+
+type Place<'a> = &'a dyn Fn(&[String]) -> Option<Vec<String>>;
+
+fn unpack(
+    tar: impl Read,
+    into: &Path,
+    kind: Kind,
+    room: Room<'_>,
+    place: Place<'_>,
+) -> Result<Found> {
     let mut writer = Writer {
         into,
         kind,
-        room: Room::new(cancelled),
+        room,
+        place,
         found: Found::default(),
         links: Vec::new(),
         modes: BTreeMap::new(),
     };
     let mut ahead = Ahead::default();
     // Raw, because a name that is given in an entry of its own would be read without a limit.
-    for entry in tar::Archive::new(reader).entries().map_err(damaged)?.raw(true) {
+    for entry in tar::Archive::new(tar).entries().map_err(damaged)?.raw(true) {
         let mut entry = entry.map_err(damaged)?;
         match entry.header().entry_type() {
             EntryType::GNULongName => ahead.name = Some(long(&mut entry, PATH)?),
@@ -85,6 +109,7 @@ struct Writer<'a> {
     into: &'a Path,
     kind: Kind,
     room: Room<'a>,
+    place: Place<'a>,
     found: Found,
     /// Made when all else is: nothing is ever written through one.
     links: Vec<(Vec<String>, String)>,
@@ -101,6 +126,7 @@ impl Writer<'_> {
     ) -> Result<()> {
         self.room.entry()?;
         let (path, is_directory) = components(name)?;
+        let Some(path) = (self.place)(&path) else { return Ok(()) };
         let place = self.into.join(path.iter().collect::<PathBuf>());
         let mode = entry.header().mode().map_err(damaged)?;
         let target = target.map(|target| String::from_utf8_lossy(&target).into_owned());
@@ -117,7 +143,7 @@ impl Writer<'_> {
                 let target = target.unwrap_or_default();
                 match self.kind {
                     Kind::Forge => self.found.links.push(path.join("/")),
-                    Kind::Plain => {
+                    Kind::Plain | Kind::Made => {
                         stays_inside(&path, &target)?;
                         self.links.push((path, target));
                     }
@@ -126,13 +152,15 @@ impl Writer<'_> {
             }
             EntryType::Link => {
                 let (from, _) = components(target.unwrap_or_default().as_bytes())?;
-                let from = self.into.join(from.iter().collect::<PathBuf>());
-                if !fs::symlink_metadata(&from).is_ok_and(|there| there.is_file()) {
+                let from = (self.place)(&from)
+                    .map(|from| self.into.join(from.iter().collect::<PathBuf>()))
+                    .filter(|from| fs::symlink_metadata(from).is_ok_and(|there| there.is_file()));
+                let Some(from) = from else {
                     let path = path.join("/");
                     return Err(Fault::refused(format!(
                         "the archive has no file for the link {path}"
                     )));
-                }
+                };
                 let mut file = File::open(from)?;
                 self.note_metadata(&path);
                 self.file(&place, mode, &mut file)
@@ -146,7 +174,11 @@ impl Writer<'_> {
 
     fn directory(&mut self, place: PathBuf, mode: u32) -> Result<()> {
         fs::create_dir_all(&place).map_err(|error| in_the_way(error, &place))?;
-        let mode = if self.kind == Kind::Forge { 0o755 } else { mode & 0o777 };
+        let mode = match self.kind {
+            Kind::Forge => 0o755,
+            Kind::Plain => mode & 0o777,
+            Kind::Made => mode & 0o777 | 0o700,
+        };
         self.modes.insert(place, mode);
         Ok(())
     }
@@ -170,6 +202,7 @@ impl Writer<'_> {
             // `u+rw,g+r,a-st`, as `PuppetForge::Tar::Mini#unpack` has it.
             Kind::Forge => (mode | 0o640) & 0o777,
             Kind::Plain => mode & 0o777,
+            Kind::Made => mode & 0o777 | 0o600,
         };
         Ok(file.set_permissions(Permissions::from_mode(mode))?)
     }
