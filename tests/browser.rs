@@ -54,7 +54,8 @@ async fn a_context_is_made_by_hand() {
     let origin = crane.url.clone();
     let directory = tempfile::tempdir().unwrap();
     let puppetfile = directory.path().join("Puppetfile");
-    let module = format!("mod 'stdlib', :git => '{}/puppetlabs-stdlib.git'\n", rig("RIG_GIT"));
+    let git = rig("RIG_GIT");
+    let module = format!("mod 'stdlib', :git => '{git}/puppetlabs-stdlib.git', :tag => 'v8.5.0'\n");
     std::fs::write(&puppetfile, module).unwrap();
 
     Chromium::with("light", async |chromium| {
@@ -64,7 +65,7 @@ async fn a_context_is_made_by_hand() {
 
         let create = operation("post", "/builder/contexts");
         chromium.click(&format!("{create} .opblock-summary-control")).await;
-        let file = format!("{create} input[type=file]");
+        let file = format!("{create} [data-property-name=puppetfile] input[type=file]");
         chromium.pick(&file, &puppetfile).await;
         chromium.screenshot("unfolded").await;
         let (status, context) = execute(chromium, &create).await;
